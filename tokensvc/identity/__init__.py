@@ -1,0 +1,68 @@
+"""Who signs in: the port that every identity source implements.
+
+An identity source answers two questions: whose secret is this, and is what that secret authorized still true?
+"""
+
+import unicodedata
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+from urllib.parse import quote, unquote
+
+_LONGEST = 128
+
+
+class Identity(NamedTuple):
+    """The triple that every grant carries. Each part is 1 to 128 bytes of UTF-8 without control characters."""
+
+    account: str
+    user: str
+    role: str
+
+    @property
+    def sub(self) -> str:
+        """`account/user`, each percent-encoded so that no part can pretend to be two (RFC 3986 §2.3)."""
+        return f"{quote_part(self.account)}/{quote_part(self.user)}"
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """An identity and the credential that proved it: 8 bytes in base64url that name the key, and reveal nothing of it."""
+
+    identity: Identity
+    credential: str
+
+
+class IdentityEnded(Exception):
+    """The credential is gone, or no longer stands for the identity that was sealed. The message is for the log."""
+
+
+class IdentitySource(Protocol):
+    """Sources that ask elsewhere raise errors.TemporarilyUnavailable when they cannot."""
+
+    async def sign_in(self, secret: str, now: int) -> SignedIn | None:
+        """Whose secret this is, or None."""
+
+    async def confirm(self, credential: str, identity: Identity, now: int) -> None:
+        """Raise IdentityEnded unless the credential still stands for exactly this identity."""
+
+
+def quote_part(part: str) -> str:
+    return quote(part, safe="")
+
+
+def parse_identity(text: str) -> Identity:
+    """Read `account/user/role`, each percent-encoded. Raises ValueError."""
+    parts = [unquote_part(part) for part in text.split("/")]
+    if len(parts) != 3:
+        raise ValueError("an identity is account/user/role")
+    return Identity(*parts)
+
+
+def unquote_part(text: str) -> str:
+    """Decode and check one part of an identity. Raises ValueError."""
+    part = unquote(text, errors="strict")
+    if not 1 <= len(part.encode()) <= _LONGEST:
+        raise ValueError("account, user and role are 1 to 128 bytes each")
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in part):
+        raise ValueError("account, user and role hold no control characters")
+    return part

@@ -1,0 +1,87 @@
+"""The ledger: the little that cannot travel inside an artefact. This module is its port.
+
+It remembers which generation of a family was used, what was revoked, which one-use ids were spent, and since when it
+knows. Every adapter does each step atomically, for all processes that share it, or raises
+errors.TemporarilyUnavailable: what it cannot answer is never a refusal.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from tokensvc.ledger.algebra import Offer, State
+from tokensvc.ledger.marks import Mark, Minted, Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The use of one generation of a family. `expires` is when the last artefact minted from it ends.
+
+    `expires` is in milliseconds since the epoch, `grace` in milliseconds.
+    """
+
+    family: str
+    generation: int
+    minted: Minted
+    expires: int
+    grace: int
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """What to mint: the artefacts of generation `head`."""
+
+    head: int
+    outcome: Literal["advanced", "trusted", "repeated"]
+
+
+class Replayed(Exception):
+    """A generation was used twice, and its family has ended with this."""
+
+
+class Spent(Exception):
+    """A one-use id was used before."""
+
+
+class Taken(Exception):
+    """A short code already stands for another request."""
+
+
+class Decided(Exception):
+    """The request under a short code is gone, or was decided before; the first decision stands."""
+
+
+class Ledger(Protocol):
+    """All times are in milliseconds since the epoch."""
+
+    async def check(self, minted: Minted) -> None:
+        """Raise marks.Dead if a mark ends it, or if it is older than the ledger's memory."""
+
+    async def lift(self, subjects: Iterable[Subject], now: int) -> int:
+        """The time that a fresh authorization by a person gets: now, or just after the latest mark on a subject."""
+
+    async def advance(self, step: Step, now: int) -> Advanced:
+        """Check and advance in one atomic step. Raises marks.Dead; Replayed, and then the family has ended."""
+
+    async def mark(self, subject: Subject, mark: Mark, now: int) -> None:
+        """Revoke; durable and in force for all who share the ledger on return. ValueError for the future."""
+
+    async def spend(self, use: str, expires: int, now: int) -> None:
+        """Use a one-use id. Raises Spent."""
+
+    async def offer(self, code: str, request: str, expires: int, now: int) -> None:
+        """Offer a sealed request under a short code. Raises Taken."""
+
+    async def offered(self, code: str, now: int) -> Offer | None:
+        """The request under a short code and the decision on it, if any."""
+
+    async def decide(self, code: str, decision: str, now: int) -> None:
+        """Set the decision, once. Raises Decided."""
+
+    async def merge(self, state: State, now: int) -> None:
+        """Join in what another ledger knows. ValueError, and nothing is taken, for a mark from the future."""
+
+    async def state(self, now: int) -> State:
+        """All that is known and not expired."""
+
+    async def close(self) -> None: ...

@@ -1,0 +1,115 @@
+"""Every step of a ledger, written once over a book: whatever can hold the entries, inside one atomic section.
+
+A step that refuses raises after it wrote what the refusal entails (a replay ends its family), so an adapter commits
+then too.
+"""
+
+import secrets
+from collections.abc import Iterable
+from typing import Protocol
+
+from tokensvc.ledger import Advanced, Decided, Replayed, Spent, Step, Taken, algebra
+from tokensvc.ledger.algebra import Continuity, Family, Offer, State
+from tokensvc.ledger.marks import Dead, Mark, Marks, Minted, Subject, check_not_before, family
+
+REFUSALS = (Dead, Decided, Replayed, Spent, Taken, ValueError)
+"""What a step raises that leaves the book in order."""
+
+
+class Book(Protocol):
+    """The entries. Nothing here decides; `put_*` replaces, `forget` drops what has expired."""
+
+    continuity: Continuity
+
+    def marks_on(self, subjects: Iterable[Subject]) -> Marks: ...
+    def put_mark(self, subject: Subject, mark: Mark) -> None: ...
+    def family(self, name: str) -> Family | None: ...
+    def put_family(self, name: str, entry: Family) -> None: ...
+    def spent(self, use: str) -> int | None: ...
+    def put_spent(self, use: str, expires: int) -> None: ...
+    def offer(self, code: str) -> Offer | None: ...
+    def put_offer(self, code: str, offer: Offer) -> None: ...
+
+
+def advance(book: Book, step: Step, now: int) -> Advanced:
+    check_continuity(book.continuity, step.minted, redeemed=step.generation == 0)
+    book.marks_on(step.minted.subjects).check(step.minted)
+    entry, outcome = algebra.advance(
+        book.family(step.family),
+        step.generation,
+        now=now,
+        grace=step.grace,
+        redemption="" if step.generation else secrets.token_urlsafe(6),
+        expires=step.expires,
+    )
+    if outcome == "replayed":
+        book.put_mark(family(step.family), Mark(now, max(entry.expires, step.expires)))
+        raise Replayed(f"generation {step.generation} of {step.family}, head {entry.head}")
+    if outcome != "repeated":
+        book.put_family(step.family, entry)
+    return Advanced(entry.head, outcome)
+
+
+def mark(book: Book, subject: Subject, new: Mark, now: int) -> None:
+    check_not_before(new.not_before, now)
+    book.put_mark(subject, new)
+
+
+def spend(book: Book, use: str, expires: int, now: int) -> None:
+    before = book.spent(use)
+    if before is not None and before > now:
+        raise Spent(use)
+    book.put_spent(use, expires)
+
+
+def offer(book: Book, code: str, request: str, expires: int, now: int) -> None:
+    before = book.offer(code)
+    if before is not None and before.expires > now:
+        raise Taken(code)
+    book.put_offer(code, Offer(request, expires))
+
+
+def offered(book: Book, code: str, now: int) -> Offer | None:
+    found = book.offer(code)
+    return found if found is not None and found.expires > now else None
+
+
+def decide(book: Book, code: str, decision: str, now: int) -> None:
+    found = offered(book, code, now)
+    if found is None or found.decision:
+        raise Decided(code)
+    book.put_offer(code, Offer(found.request, found.expires, decision))
+
+
+def merge(book: Book, news: State, now: int) -> None:
+    """Join entry by entry, so that the cost is that of the news and not of all that is known."""
+    for new in news.marks.values():
+        check_not_before(new.not_before, now)
+    known = State(
+        marks=dict(book.marks_on([*news.marks, *map(family, news.families)])),
+        families={name: entry for name in news.families if (entry := book.family(name))},
+        spent={use: expires for use in news.spent if (expires := book.spent(use))},
+        offers={code: found for code in news.offers if (found := book.offer(code))},
+        continuity=book.continuity,
+    )
+    joined = algebra.join(known, news)
+    for subject, joined_mark in joined.marks.items():
+        book.put_mark(subject, joined_mark)
+    for name, entry in joined.families.items():
+        book.put_family(name, entry)
+    for use, expires in joined.spent.items():
+        book.put_spent(use, expires)
+    for code, joined_offer in joined.offers.items():
+        book.put_offer(code, joined_offer)
+    book.continuity = joined.continuity or book.continuity
+
+
+def lifted(marks: Marks, subjects: Iterable[Subject], now: int) -> int:
+    return max(now, marks.latest(subjects) + 1)
+
+
+def check_continuity(continuity: Continuity, minted: Minted, *, redeemed: bool = False) -> None:
+    """Raise Dead for what is older than the ledger's memory, whatever cut that memory short."""
+    since = max(continuity.marks_since, continuity.spent_since) if redeemed else continuity.marks_since
+    if minted.authorized_at < since:
+        raise Dead("minted before the ledger's memory begins")

@@ -1,0 +1,102 @@
+"""`memory://`: the ledger of one process. It begins empty, so whatever an earlier process minted is refused."""
+
+from collections.abc import Iterable
+
+from tokensvc.ledger import Advanced, Step, algebra, book
+from tokensvc.ledger.algebra import Continuity, Family, Offer, State
+from tokensvc.ledger.marks import Mark, Marks, Minted, Subject
+
+SWEEP_EVERY = 60_000
+"""Milliseconds between two sweeps of what has expired."""
+
+
+class MemoryLedger:
+    """Atomic because it never awaits. `now` is when it began."""
+
+    def __init__(self, now: int) -> None:
+        self._book = _MemoryBook(Continuity(spent_since=now, marks_since=now))
+        self._swept = now
+
+    async def check(self, minted: Minted) -> None:
+        book.check_continuity(self._book.continuity, minted)
+        self._book.marks.check(minted)
+
+    async def lift(self, subjects: Iterable[Subject], now: int) -> int:
+        return book.lifted(self._book.marks, subjects, now)
+
+    async def advance(self, step: Step, now: int) -> Advanced:
+        self._sweep(now)
+        return book.advance(self._book, step, now)
+
+    async def mark(self, subject: Subject, mark: Mark, now: int) -> None:
+        self._sweep(now)
+        book.mark(self._book, subject, mark, now)
+
+    async def spend(self, use: str, expires: int, now: int) -> None:
+        self._sweep(now)
+        book.spend(self._book, use, expires, now)
+
+    async def offer(self, code: str, request: str, expires: int, now: int) -> None:
+        self._sweep(now)
+        book.offer(self._book, code, request, expires, now)
+
+    async def offered(self, code: str, now: int) -> Offer | None:
+        return book.offered(self._book, code, now)
+
+    async def decide(self, code: str, decision: str, now: int) -> None:
+        book.decide(self._book, code, decision, now)
+
+    async def merge(self, state: State, now: int) -> None:
+        book.merge(self._book, state, now)
+
+    async def state(self, now: int) -> State:
+        return algebra.forget(self._book.state(), now)
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    def _sweep(self, now: int) -> None:
+        if now - self._swept > SWEEP_EVERY:
+            self._swept = now
+            self._book.forget(now)
+
+
+class _MemoryBook:
+    def __init__(self, continuity: Continuity) -> None:
+        self.continuity = continuity
+        self.marks = Marks()
+        self._families: dict[str, Family] = {}
+        self._spent: dict[str, int] = {}
+        self._offers: dict[str, Offer] = {}
+
+    def marks_on(self, subjects: Iterable[Subject]) -> Marks:
+        return self.marks.on(subjects)
+
+    def put_mark(self, subject: Subject, mark: Mark) -> None:
+        self.marks.put(subject, mark)
+
+    def family(self, name: str) -> Family | None:
+        return self._families.get(name)
+
+    def put_family(self, name: str, entry: Family) -> None:
+        self._families[name] = entry
+
+    def spent(self, use: str) -> int | None:
+        return self._spent.get(use)
+
+    def put_spent(self, use: str, expires: int) -> None:
+        self._spent[use] = expires
+
+    def offer(self, code: str) -> Offer | None:
+        return self._offers.get(code)
+
+    def put_offer(self, code: str, offer: Offer) -> None:
+        self._offers[code] = offer
+
+    def state(self) -> State:
+        return State(dict(self.marks), self._families, self._spent, self._offers, self.continuity)
+
+    def forget(self, now: int) -> None:
+        kept = algebra.forget(self.state(), now)
+        self.marks.forget(now)
+        self._families, self._spent, self._offers = dict(kept.families), dict(kept.spent), dict(kept.offers)

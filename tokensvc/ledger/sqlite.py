@@ -1,0 +1,361 @@
+"""`sqlite://`: the ledger of one machine, shared by any number of processes, durable before anything is answered.
+
+One thread a process writes. It takes all steps that wait for it into one transaction, so that a busy replica pays for
+one flush to disk and not for each request. Reading needs no thread: marks are mirrored in memory, and sqlite says for
+the price of a look into shared memory (`PRAGMA data_version`) whether another connection has committed since.
+"""
+
+import asyncio
+import json
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from tokensvc.errors import TemporarilyUnavailable
+from tokensvc.ledger import Advanced, Step, book
+from tokensvc.ledger.algebra import Continuity, Family, Offer, State
+from tokensvc.ledger.marks import Mark, Marks, Minted, Subject, parse_subject, subject_text
+from tokensvc.ledger.witness import Witness
+
+BUSY_SECONDS = 5.0
+"""How long a step waits for another process's transaction before it answers 503."""
+SWEEP_EVERY = 60_000
+"""Milliseconds between two sweeps of what has expired."""
+BEAT_EVERY = 1_000
+"""Milliseconds between two heartbeats while nothing but advances is written."""
+_BATCH = 256
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS marks (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, subject TEXT NOT NULL UNIQUE,
+    not_before INTEGER NOT NULL, expires INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS families (
+    name TEXT PRIMARY KEY, head INTEGER NOT NULL, expires INTEGER NOT NULL, floor INTEGER NOT NULL,
+    recent TEXT NOT NULL, redemption TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS spent (use TEXT PRIMARY KEY, expires INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS offers (
+    code TEXT PRIMARY KEY, request TEXT NOT NULL, expires INTEGER NOT NULL, decision TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS families_expire ON families (expires);
+CREATE INDEX IF NOT EXISTS spent_expire ON spent (expires);
+"""
+
+Result = TypeVar("Result")
+
+
+class SqliteLedger:
+    """Open with `SqliteLedger(path, now)`. `restored` is true where the file is older than its witness."""
+
+    def __init__(self, path: Path, now: int) -> None:
+        self._writer = _Writer(path)
+        try:
+            self.restored = self._writer.begin(now)
+            self._mirror = _Mirror(path)
+        except sqlite3.Error as error:
+            raise _unavailable(error) from error
+        self._swept = now
+        self._writer.start()
+
+    async def check(self, minted: Minted) -> None:
+        marks = self._mirror.marks()
+        book.check_continuity(self._mirror.continuity, minted)
+        marks.check(minted)
+
+    async def lift(self, subjects: Iterable[Subject], now: int) -> int:
+        return book.lifted(self._mirror.marks(), subjects, now)
+
+    async def advance(self, step: Step, now: int) -> Advanced:
+        return await self._write(lambda entries: book.advance(entries, step, now), now)
+
+    async def mark(self, subject: Subject, mark: Mark, now: int) -> None:
+        await self._write(lambda entries: book.mark(entries, subject, mark, now), now)
+
+    async def spend(self, use: str, expires: int, now: int) -> None:
+        await self._write(lambda entries: book.spend(entries, use, expires, now), now)
+
+    async def offer(self, code: str, request: str, expires: int, now: int) -> None:
+        await self._write(lambda entries: book.offer(entries, code, request, expires, now), now)
+
+    async def offered(self, code: str, now: int) -> Offer | None:
+        return await self._write(lambda entries: book.offered(entries, code, now), now)
+
+    async def decide(self, code: str, decision: str, now: int) -> None:
+        await self._write(lambda entries: book.decide(entries, code, decision, now), now)
+
+    async def merge(self, state: State, now: int) -> None:
+        await self._write(lambda entries: book.merge(entries, state, now), now)
+
+    async def state(self, now: int) -> State:
+        return await self._write(lambda entries: entries.state(now), now)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._writer.stop)
+        self._mirror.close()
+
+    async def _write(self, step: "Callable[[_SqliteBook], Result]", now: int) -> Result:
+        if now - self._swept > SWEEP_EVERY:
+            self._swept = now
+            self._mirror.forget(now)
+        done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._writer.put(_Job(step, done))
+        return await done
+
+
+class _Job(NamedTuple):
+    step: "Callable[[_SqliteBook], Any]"
+    done: "asyncio.Future[Any]"
+
+
+class _Writer:
+    """The thread that owns the writing connection."""
+
+    def __init__(self, path: Path) -> None:
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._connection = _connect(path)
+        self._book = _SqliteBook(self._connection)
+        self._witness = Witness(path)
+        self._swept = self._beaten = 0
+        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+
+    def begin(self, now: int) -> bool:
+        """Make the tables where they are missing and settle since when the file is complete."""
+        self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT")
+        self._connection.execute("BEGIN IMMEDIATE")
+        beat = self._book.meta("beat")
+        seen = self._witness.read()
+        restored = beat is not None and (seen is None or seen > beat)
+        if beat is None or restored:
+            self._book.continuity = Continuity(spent_since=now, marks_since=now)
+        beaten = self._beat(now, seen or 0)
+        if beat is None:
+            # Before the commit: another process that opens the new file must find its witness there.
+            self._witness.write(beaten)
+        self._connection.execute("COMMIT")
+        self._witness.write(beaten)
+        return restored
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, job: _Job) -> None:
+        self._jobs.put(job)
+
+    def stop(self) -> None:
+        self._jobs.put(None)
+        self._thread.join()
+        self._connection.close()
+
+    def _run(self) -> None:
+        while (first := self._jobs.get()) is not None:
+            batch = [first]
+            while len(batch) < _BATCH and not self._jobs.empty():
+                job = self._jobs.get()
+                if job is None:
+                    self._jobs.put(None)
+                    break
+                batch.append(job)
+            _deliver(batch, self._commit(batch))
+        self._commit([], beat=True)
+
+    def _commit(self, batch: list[_Job], *, beat: bool = False) -> list[Any]:
+        """The outcome of each step, a result or an exception, once all of them are on disk."""
+        now = time.time_ns() // 1_000_000
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            outcomes = [_attempt(job, self._book) for job in batch]
+            self._sweep(now)
+            due = beat or self._book.marked or now - self._beaten >= BEAT_EVERY
+            beaten = self._beat(now) if due else None
+            self._connection.execute("COMMIT")
+            if beaten is not None:
+                self._witness.write(beaten)
+        except Exception as error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            return [_unavailable(error) if isinstance(error, sqlite3.Error | OSError) else error] * len(batch)
+        return outcomes
+
+    def _beat(self, now: int, seen: int = 0) -> int:
+        """Raise the heartbeat, which never stands still: the witness holds a copy that no backup of the file has."""
+        beat = max(now, seen, (self._book.meta("beat") or 0) + 1)
+        self._book.put_meta("beat", beat)
+        self._beaten, self._book.marked = now, False
+        return beat
+
+    def _sweep(self, now: int) -> None:
+        if now - self._swept > SWEEP_EVERY:
+            self._swept = now
+            self._book.forget(now)
+
+
+class _SqliteBook:
+    """The entries as rows, inside a transaction that the writer holds. `marked` says whether a mark was put."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._execute = connection.execute
+        self.marked = False
+
+    @property
+    def continuity(self) -> Continuity:
+        return _continuity(self._execute)
+
+    @continuity.setter
+    def continuity(self, continuity: Continuity) -> None:
+        self.put_meta("spent_since", continuity.spent_since)
+        self.put_meta("marks_since", continuity.marks_since)
+
+    def meta(self, name: str) -> int | None:
+        row = self._execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return int(row[0]) if row else None
+
+    def put_meta(self, name: str, value: int) -> None:
+        self._execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def marks_on(self, subjects: Iterable[Subject]) -> Marks:
+        wanted = {subject_text(subject): subject for subject in subjects}
+        # The list goes in as one JSON value: the statement stays the same, and no number of subjects is too many.
+        query = "SELECT subject, not_before, expires FROM marks WHERE subject IN (SELECT value FROM json_each(?))"
+        rows = self._execute(query, (json.dumps(list(wanted)),))
+        return Marks({wanted[text]: Mark(not_before, expires) for text, not_before, expires in rows})
+
+    def put_mark(self, subject: Subject, mark: Mark) -> None:
+        """Every change takes a new `seq`, which is how mirrors find it."""
+        merged = self.marks_on([subject])
+        merged.put(subject, mark)
+        for _, (not_before, expires) in merged:
+            values = (subject_text(subject), not_before, expires)
+            self._execute("INSERT OR REPLACE INTO marks (subject, not_before, expires) VALUES (?, ?, ?)", values)
+        self.marked = True
+
+    def family(self, name: str) -> Family | None:
+        query = "SELECT head, expires, floor, recent, redemption FROM families WHERE name = ?"
+        row = self._execute(query, (name,)).fetchone()
+        return _family(row) if row else None
+
+    def put_family(self, name: str, entry: Family) -> None:
+        values = (name, entry.head, entry.expires, entry.floor, json.dumps(entry.recent), entry.redemption)
+        self._execute("INSERT OR REPLACE INTO families VALUES (?, ?, ?, ?, ?, ?)", values)
+
+    def spent(self, use: str) -> int | None:
+        row = self._execute("SELECT expires FROM spent WHERE use = ?", (use,)).fetchone()
+        return int(row[0]) if row else None
+
+    def put_spent(self, use: str, expires: int) -> None:
+        self._execute("INSERT OR REPLACE INTO spent VALUES (?, ?)", (use, expires))
+
+    def offer(self, code: str) -> Offer | None:
+        row = self._execute("SELECT request, expires, decision FROM offers WHERE code = ?", (code,)).fetchone()
+        return Offer(*row) if row else None
+
+    def put_offer(self, code: str, offer: Offer) -> None:
+        values = (code, offer.request, offer.expires, offer.decision)
+        self._execute("INSERT OR REPLACE INTO offers VALUES (?, ?, ?, ?)", values)
+
+    def state(self, now: int) -> State:
+        marks = self._execute("SELECT subject, not_before, expires FROM marks WHERE expires > ?", (now,))
+        families = self._execute(
+            "SELECT name, head, expires, floor, recent, redemption FROM families WHERE expires > ?", (now,)
+        )
+        spent = self._execute("SELECT use, expires FROM spent WHERE expires > ?", (now,))
+        offers = self._execute("SELECT code, request, expires, decision FROM offers WHERE expires > ?", (now,))
+        return State(
+            marks={_subject(text): Mark(not_before, expires) for text, not_before, expires in marks},
+            families={name: _family(row) for name, *row in families},
+            spent=dict(spent),
+            offers={code: Offer(*row) for code, *row in offers},
+            continuity=self.continuity,
+        )
+
+    def forget(self, now: int) -> None:
+        for table in ("marks", "families", "spent", "offers"):
+            self._execute(f"DELETE FROM {table} WHERE expires <= ?", (now,))  # noqa: S608  # names of our own
+
+
+class _Mirror:
+    """The marks in memory, brought up to date by what was committed since the last look."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = _connect(path)
+        self._marks = Marks()
+        self._version = self._seq = -1
+        self.continuity = _continuity(self._connection.execute)
+
+    def marks(self) -> Marks:
+        try:
+            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+            if version != self._version:
+                self._catch_up()
+                self._version = version
+        except sqlite3.Error as error:
+            raise _unavailable(error) from error
+        return self._marks
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def forget(self, now: int) -> None:
+        self._marks.forget(now)
+
+    def _catch_up(self) -> None:
+        self.continuity = _continuity(self._connection.execute)
+        query = "SELECT seq, subject, not_before, expires FROM marks WHERE seq > ? ORDER BY seq"
+        for seq, text, not_before, expires in self._connection.execute(query, (self._seq,)):
+            self._marks.put(_subject(text), Mark(not_before, expires))
+            self._seq = seq
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Transactions are begun and ended by hand; a commit is on disk when it returns."""
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+def _continuity(execute: Callable[..., sqlite3.Cursor]) -> Continuity:
+    rows = dict(execute("SELECT name, value FROM meta"))
+    return Continuity(rows.get("spent_since", 0), rows.get("marks_since", 0))
+
+
+def _family(row: Iterable[Any]) -> Family:
+    head, expires, floor, recent, redemption = row
+    return Family(head, expires, floor, tuple((generation, at) for generation, at in json.loads(recent)), redemption)
+
+
+def _subject(text: str) -> Subject:
+    kind, _, name = text.partition(":")
+    return parse_subject(kind, name)
+
+
+def _attempt(job: _Job, entries: _SqliteBook) -> Any:
+    try:
+        return job.step(entries)
+    except book.REFUSALS as refusal:
+        return refusal
+
+
+def _deliver(batch: list[_Job], outcomes: list[Any]) -> None:
+    """Hand the outcomes to the event loop that waits for them, in one wake-up."""
+    try:
+        batch[0].done.get_loop().call_soon_threadsafe(_resolve, batch, outcomes)
+    except RuntimeError:
+        # The loop is closed: nobody waits any more.
+        return
+
+
+def _resolve(batch: list[_Job], outcomes: list[Any]) -> None:
+    for job, outcome in zip(batch, outcomes, strict=True):
+        if job.done.done():
+            continue
+        if isinstance(outcome, Exception):
+            job.done.set_exception(outcome)
+        else:
+            job.done.set_result(outcome)
+
+
+def _unavailable(error: Exception) -> TemporarilyUnavailable:
+    return TemporarilyUnavailable("the ledger cannot be asked", reason=f"ledger: {type(error).__name__}: {error}")

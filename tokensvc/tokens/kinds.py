@@ -1,0 +1,154 @@
+"""The kinds of sealed artefacts. Times are in milliseconds since the epoch; digests and names are base64url."""
+
+import base64
+import hashlib
+import secrets
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tokensvc.identity import Identity
+from tokensvc.ledger import marks
+from tokensvc.ledger.marks import Minted, Subject
+from tokensvc.tokens.artefact import Artefact, claim
+
+
+@dataclass(frozen=True, slots=True)
+class Grant(Artefact):
+    """What a person authorized, once: carried by the code and by every token that comes of it.
+
+    `client` is the client handle, `resource` a digest of the resource identifier, `scope` the granted scope values.
+    Issue and expiry are written as distances, which are shorter: `issued_after` from the authorization, `lifetime`
+    from the issue.
+    """
+
+    family: str = claim("f")
+    client: str = claim("c")
+    identity: Identity = claim("w", decode=Identity._make)
+    credential: str = claim("d")
+    resource: str = claim("o")
+    scope: str = claim("s")
+    authorized_at: int = claim("t")
+    issued_after: int = claim("i", 0)
+    lifetime: int = claim("e", 0)
+
+    @property
+    def iat(self) -> int:
+        return self.authorized_at + self.issued_after
+
+    @property
+    def exp(self) -> int:
+        return self.iat + self.lifetime
+
+    @property
+    def minted(self) -> Minted:
+        """What the ledger judges."""
+        return Minted(self.subjects, self.authorized_at)
+
+    @property
+    def subjects(self) -> tuple[Subject, ...]:
+        """Whatever a mark on it would end this artefact."""
+        return (*subjects_of(self.identity, self.credential, self.client), ("family", self.family))
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationCode(Grant):
+    """Generation 0 of a family. `redirect` is the digest of the redirect URI that the code is sent to."""
+
+    kind: ClassVar[str] = "ac"
+
+    redirect: str = claim("u", "")
+    code_challenge: str = claim("h", "")
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken(Grant):
+    kind: ClassVar[str] = "at"
+
+    generation: int = claim("g", 0)
+
+    @property
+    def jti(self) -> str:
+        return f"{self.family}.{self.generation}"
+
+    @property
+    def subjects(self) -> tuple[Subject, ...]:
+        return (
+            *subjects_of(self.identity, self.credential, self.client),
+            ("family", self.family),
+            ("token", self.jti),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshToken(Grant):
+    """`scope` is the whole grant's, even where a refresh narrowed the access token beside it (RFC 6749 §6)."""
+
+    kind: ClassVar[str] = "rt"
+
+    generation: int = claim("g", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientId(Artefact):
+    """A registration (RFC 7591). `redirects` joins the digests of its redirect URIs, 22 characters each.
+
+    `method` is the first letter of its way to authenticate, `grants` those of its grant types. `salt` is set for
+    confidential clients only, whose secret is derived from the client_id and has to be theirs alone.
+    """
+
+    kind: ClassVar[str] = "cl"
+    longest: ClassVar[int] = 512
+
+    redirects: str = claim("u")
+    name: str = claim("n", "")
+    method: str = claim("m", "n")
+    grants: str = claim("g", "ar")
+    salt: str = claim("x", "")
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationRequest(Artefact):
+    """A request in flight, from the sign-in page to the decision. `browser` is the digest of the page's cookie."""
+
+    kind: ClassVar[str] = "rq"
+    longest: ClassVar[int] = 16_384
+
+    name: str = claim("b")
+    browser: str = claim("k")
+    client: str = claim("c")
+    client_name: str = claim("n")
+    verified: bool = claim("v")
+    redirect_uri: str = claim("u")
+    state: str | None = claim("a")
+    code_challenge: str = claim("h")
+    resource: str = claim("o")
+    scope: str = claim("s")
+    exp: int = claim("e")
+
+
+def subjects_of(identity: Identity, credential: str, client: str) -> tuple[Subject, ...]:
+    """The subjects that a person's authorization of a client falls under."""
+    account, user, _ = identity
+    return (
+        marks.EVERYTHING,
+        ("account", account),
+        ("user", account, user),
+        ("user-client", account, user, client),
+        ("credential", credential),
+        ("client", client),
+    )
+
+
+def new_family() -> str:
+    """A name that no other grant has: 96 random bits."""
+    return secrets.token_urlsafe(12)
+
+
+def digest(text: str, size: int) -> str:
+    """The first `size` bytes of the SHA-256 of a text, in base64url."""
+    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()[:size]).decode().rstrip("=")
+
+
+def client_handle(client_id: str) -> str:
+    """How tokens, logs and marks name a client: base64url(SHA-256(client_id)[:16])."""
+    return digest(client_id, 16)
