@@ -7,6 +7,7 @@ over. All of them unseal; taking one out of the ring ends what it sealed.
 import base64
 import binascii
 import re
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
@@ -39,7 +40,9 @@ class KeyRing:
 
     def __init__(self, versions: tuple[KeyVersion, ...]) -> None:
         self.versions = versions
-        self._by_kid = {version.kid: version for version in versions}
+        self.by_kid = {version.kid: version for version in versions}
+        self._order = sorted(versions, key=lambda version: version.activates)  # ties stay as listed
+        self._activations = [version.activates for version in self._order]
 
     @classmethod
     def parse(cls, text: str, variable: str, now: int) -> "KeyRing":
@@ -51,15 +54,20 @@ class KeyRing:
         if len({version.kid for version in versions}) < len(versions):
             raise SettingsError(variable, "lists a kid twice", "Give every version a kid of its own")
         if all(version.activates > now for version in versions):
-            raise SettingsError(variable, "has no version that is active yet", "Keep one whose activation is past")
+            raise SettingsError(
+                variable, "has no version that is active yet", "Keep one whose activation is past"
+            )
         return cls(versions)
 
     def active(self, now: int) -> KeyVersion:
         """The version that seals: the latest activated one, ties by last listed."""
-        return max((v for v in reversed(self.versions) if v.activates <= now), key=lambda v: v.activates)
+        activated = bisect_right(self._activations, now)
+        if not activated:
+            raise ValueError("no version of the ring is active yet")
+        return self._order[activated - 1]
 
     def get(self, kid: str) -> KeyVersion | None:
-        return self._by_kid.get(kid)
+        return self.by_kid.get(kid)
 
     def state(self, version: KeyVersion, now: int) -> State:
         if version.activates > now:
@@ -68,9 +76,8 @@ class KeyRing:
 
     def retired_at(self, version: KeyVersion) -> int | None:
         """When the next version takes or took over, in milliseconds; None for the newest of the ring."""
-        order = sorted(enumerate(self.versions), key=lambda item: (item[1].activates, item[0]))
-        following = [v.activates for i, (_, v) in enumerate(order) if any(u is version for _, u in order[:i])]
-        return following[0] if following else None
+        later = self._activations[self._order.index(version) + 1 :]
+        return later[0] if later else None
 
 
 def derive(version: KeyVersion, *labels: str) -> bytes:
@@ -111,7 +118,9 @@ def _parse_secret(text: str, kid: str, variable: str) -> bytes:
     except (binascii.Error, ValueError):
         secret = b""
     if len(secret) != _SECRET_BYTES or base64.urlsafe_b64encode(secret).decode().rstrip("=") != text:
-        raise SettingsError(variable, f"has a secret of {kid} that is not 32 bytes in unpadded base64url", _NEW)
+        raise SettingsError(
+            variable, f"has a secret of {kid} that is not 32 bytes in unpadded base64url", _NEW
+        )
     if len(set(secret)) < _DISTINCT_BYTES:
         raise SettingsError(variable, f"has a secret of {kid} that is not random, like an example's", _NEW)
     return secret

@@ -55,7 +55,9 @@ class Settings(BaseSettings):
     refresh_ttl: Seconds = Field(30 * _DAY, description="seconds a refresh token lives unused")
     refresh_max_ttl: Seconds = Field(180 * _DAY, description="seconds after sign-in when refreshing ends")
     refresh_grace: Annotated[int, Field(ge=0, le=600)] = Field(60, description="seconds a repeat is forgiven")
-    token_prefix: Annotated[str, Field(pattern=r"^[a-z0-9]{1,8}$")] = Field("ts", description="1 to 8 of a-z0-9")
+    token_prefix: Annotated[str, Field(pattern=r"^[a-z0-9]{1,8}$")] = Field(
+        "ts", description="1 to 8 of a-z0-9"
+    )
     limits: Literal["on", "off"] = Field("on", description="rate limits of failed attempts")
     trusted_proxies: str = Field("127.0.0.0/8,::1", description="CIDRs whose X-Forwarded-* are believed")
     strict: bool = Field(False, description="unknown TOKENSVC_ names refuse to start")
@@ -64,11 +66,19 @@ class Settings(BaseSettings):
     @classmethod
     def _issuer_is_canonical(cls, issuer: str) -> str:
         parts = urlsplit(issuer)
-        if not parts.hostname or parts.query or parts.fragment or "@" in parts.netloc or issuer.endswith(("/", "?", "#")):
+        if (
+            not parts.hostname
+            or parts.query
+            or parts.fragment
+            or "@" in parts.netloc
+            or issuer.endswith(("/", "?", "#"))
+        ):
             raise ValueError("is not a base URL without a trailing slash, query, fragment or user name")
         if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
             raise ValueError("is not https, which every host but loopback needs")
-        if issuer != f"{parts.scheme}://{parts.netloc.lower()}{parts.path}" or not re.fullmatch(r"[!-~]+", issuer):
+        if issuer != f"{parts.scheme}://{parts.netloc.lower()}{parts.path}" or not re.fullmatch(
+            r"[!-~]+", issuer
+        ):
             raise ValueError("is not in canonical form: lower-case scheme and host, ASCII only")
         return issuer
 
@@ -78,8 +88,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # no .env: a secret has one place
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # _FileSource in its place
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings, _FileSource(settings_cls), env_settings)
 
@@ -109,7 +119,7 @@ def variable_name(field: str) -> str:
 def load() -> Settings:
     """The settings of this process's environment. Raises SettingsError naming the variable and the way out."""
     try:
-        return Settings()  # type: ignore[call-arg]  # the fields come from the environment
+        return Settings()
     except ValidationError as error:
         raise _first_problem(error) from None
 
@@ -117,19 +127,27 @@ def load() -> Settings:
 def unknown_names(environ: Mapping[str, str]) -> dict[str, str]:
     """Every `TOKENSVC_` name that is no setting, with the nearest one that is (or an empty string)."""
     known = {variable_name(name) for name in Settings.model_fields}
-    known |= {f"{variable_name(n)}_FILE" for n, f in Settings.model_fields.items() if f.annotation is SecretStr}
-    strangers = [n for n in environ if n.startswith(PREFIX) and n not in known and not _KUBERNETES.fullmatch(n)]
+    known |= {
+        f"{variable_name(n)}_FILE" for n, f in Settings.model_fields.items() if f.annotation is SecretStr
+    }
+    strangers = [
+        n for n in environ if n.startswith(PREFIX) and n not in known and not _KUBERNETES.fullmatch(n)
+    ]
     return {name: next(iter(difflib.get_close_matches(name, known, 1)), "") for name in sorted(strangers)}
 
 
 def _read_private(path: Path, variable: str) -> str:
     try:
         if path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
-            raise SettingsError(variable, f"names {path}, which others may read or write", f"Run: chmod o= {path}")
+            raise SettingsError(
+                variable, f"names {path}, which others may read or write", f"Run: chmod o= {path}"
+            )
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         what = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise SettingsError(variable, f"names {path}, which cannot be read: {what}", "Check path and rights") from None
+        raise SettingsError(
+            variable, f"names {path}, which cannot be read: {what}", "Check path and rights"
+        ) from None
 
 
 def _first_problem(error: ValidationError) -> SettingsError:
@@ -137,7 +155,9 @@ def _first_problem(error: ValidationError) -> SettingsError:
     field = str(problem["loc"][0]) if problem["loc"] else ""
     description = Settings.model_fields[field].description if field in Settings.model_fields else ""
     if problem["type"] == "missing":
-        remedy = f"Set it to its {description}" if field == "issuer" else "Make an entry with `tokensvc keys new`"
+        remedy = (
+            f"Set it to its {description}" if field == "issuer" else "Make an entry with `tokensvc keys new`"
+        )
         return SettingsError(variable_name(field), "is not set", remedy)
     message = problem["msg"].removeprefix("Value error, ")
     message = message if message.startswith("is ") else f"is refused: {message[:1].lower()}{message[1:]}"

@@ -26,7 +26,7 @@ class Identity(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """An identity and the credential that proved it: 8 bytes in base64url that name the key, and reveal nothing of it."""
+    """An identity and the credential that proved it: 8 bytes in base64url that name a key and reveal nothing."""
 
     identity: Identity
     credential: str

@@ -52,7 +52,7 @@ class ApiKeys:
             return None
         return SignedIn(key.identity, key.credential)
 
-    async def confirm(self, credential: str, identity: Identity, now: int) -> None:
+    async def confirm(self, credential: str, identity: Identity, now: int) -> None:  # noqa: ARG002  # the port's
         key = self._by_credential.get(credential)
         if key is None:
             raise IdentityEnded("the API key was removed")

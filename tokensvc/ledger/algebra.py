@@ -6,7 +6,7 @@ Forgetting what has expired is the one way down, and concerns only what no unexp
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
 from tokensvc.ledger.marks import Mark, Subject, family, join_marks
@@ -83,7 +83,8 @@ def advance(
     """Use one generation of a family: 0 is the code, n the refresh token of generation n.
 
     `advanced` and `trusted` (nothing was known of the family) move the head to `generation + 1`. `repeated` means: use
-    the present head. `replayed` means: the family has to end. `grace` is in milliseconds.
+    the present head, whose artefacts are minted once more and end later. `replayed` means: the family has to end.
+    `grace` is in milliseconds.
     """
     if entry is None:
         first = Family(generation + 1, expires, recent=((generation, now),), redemption=redemption)
@@ -93,19 +94,23 @@ def advance(
         grown = Family(generation + 1, max(entry.expires, expires), entry.floor, recent, entry.redemption)
         return _raise_floor(grown, now), "advanced"
     first_used = entry.advanced_at(generation)
-    if generation == 0 or first_used is None or now - first_used >= grace:
+    # Another process may have read its clock later and been served sooner: never less than no time has passed.
+    if generation == 0 or first_used is None or max(now - first_used, 0) >= grace:
         return entry, "replayed"
-    return entry, "repeated"
+    return replace(entry, expires=max(entry.expires, expires)), "repeated"
 
 
 def join(one: State, other: State) -> State:
-    """The least state that holds all that both know. A code that was redeemed twice ends its family."""
+    """The least state that holds all that both know.
+
+    A code that was redeemed twice ends its family, and the mark on an ended family outlives all that was minted of it.
+    """
     families = _join_maps(one.families, other.families, join_families)
     marks = _join_maps(one.marks, other.marks, join_marks)
     marks |= {
         family(name): join_marks(marks.get(family(name), ended), ended)
         for name, entry in families.items()
-        if entry.redemption == CONFLICT and (ended := Mark(0, entry.expires))
+        if (entry.redemption == CONFLICT or family(name) in marks) and (ended := Mark(0, entry.expires))
     }
     return State(
         marks=marks,

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from tokensvc.ledger import Advanced, Decided, Replayed, Spent, Step, Taken, algebra
-from tokensvc.ledger.algebra import Continuity, Family, Offer, State
-from tokensvc.ledger.marks import Dead, Mark, Marks, Minted, Subject, check_not_before, family
+from tokensvc.ledger.algebra import MAX_GRACE, Continuity, Family, Offer, State
+from tokensvc.ledger.marks import MAX_AHEAD, Dead, Mark, Marks, Minted, Subject, check_not_before, family
 
 REFUSALS = (Dead, Decided, Replayed, Spent, Taken, ValueError)
 """What a step raises that leaves the book in order."""
@@ -45,14 +45,13 @@ def advance(book: Book, step: Step, now: int) -> Advanced:
     if outcome == "replayed":
         book.put_mark(family(step.family), Mark(now, max(entry.expires, step.expires)))
         raise Replayed(f"generation {step.generation} of {step.family}, head {entry.head}")
-    if outcome != "repeated":
-        book.put_family(step.family, entry)
+    book.put_family(step.family, entry)
     return Advanced(entry.head, outcome)
 
 
 def mark(book: Book, subject: Subject, new: Mark, now: int) -> None:
     check_not_before(new.not_before, now)
-    book.put_mark(subject, new)
+    book.put_mark(subject, Mark(new.not_before, max(new.expires, _last_expiry(book, subject, new))))
 
 
 def spend(book: Book, use: str, expires: int, now: int) -> None:
@@ -85,9 +84,10 @@ def merge(book: Book, news: State, now: int) -> None:
     """Join entry by entry, so that the cost is that of the news and not of all that is known."""
     for new in news.marks.values():
         check_not_before(new.not_before, now)
+    named = {*news.families, *(names[0] for kind, *names in news.marks if kind == "family")}
     known = State(
         marks=dict(book.marks_on([*news.marks, *map(family, news.families)])),
-        families={name: entry for name in news.families if (entry := book.family(name))},
+        families={name: entry for name in named if (entry := book.family(name))},
         spent={use: expires for use in news.spent if (expires := book.spent(use))},
         offers={code: found for code in news.offers if (found := book.offer(code))},
         continuity=book.continuity,
@@ -104,8 +104,10 @@ def merge(book: Book, news: State, now: int) -> None:
     book.continuity = joined.continuity or book.continuity
 
 
-def lifted(marks: Marks, subjects: Iterable[Subject], now: int) -> int:
-    return max(now, marks.latest(subjects) + 1)
+def lifted(marks: Marks, continuity: Continuity, subjects: Iterable[Subject], now: int) -> int:
+    """Over the beginning of the ledger's memory too, where this clock lags the one that wrote it within bounds."""
+    since = min(max(continuity.marks_since, continuity.spent_since), now + MAX_AHEAD)
+    return max(now, since, marks.latest(subjects) + 1)
 
 
 def check_continuity(continuity: Continuity, minted: Minted, *, redeemed: bool = False) -> None:
@@ -113,3 +115,14 @@ def check_continuity(continuity: Continuity, minted: Minted, *, redeemed: bool =
     since = max(continuity.marks_since, continuity.spent_since) if redeemed else continuity.marks_since
     if minted.authorized_at < since:
         raise Dead("minted before the ledger's memory begins")
+
+
+def _last_expiry(book: Book, subject: Subject, new: Mark) -> int:
+    """When the last artefact that a mark ends is gone, which may be later than the one that was shown.
+
+    A family may have gone on; a token repeated inside the grace window is the same token, minted later.
+    """
+    if subject[0] == "token":
+        return new.expires + MAX_GRACE
+    entry = book.family(subject[1]) if subject[0] == "family" else None
+    return entry.expires if entry else new.expires

@@ -156,7 +156,8 @@ def parse_denylist(text: str, now: int) -> dict[Subject, Mark]:
                 raise ValueError("not_before is milliseconds since the epoch")
             check_not_before(int(at), now)
             parsed = parse_subject(kind, subject)
-            mark = Mark(int(at), int(at) + RETENTION)
+            # What a final mark ends may be younger than its time.
+            mark = Mark(int(at), (max(int(at), now) if kind in _FINAL else int(at)) + RETENTION)
         except ValueError as error:
             problem = f"has an entry that is refused: {error}"
             remedy = "Write kind:subject@not_before_ms, for example user:acme/ada@1767225600000"

@@ -22,7 +22,7 @@ class MemoryLedger:
         self._book.marks.check(minted)
 
     async def lift(self, subjects: Iterable[Subject], now: int) -> int:
-        return book.lifted(self._book.marks, subjects, now)
+        return book.lifted(self._book.marks, self._book.continuity, subjects, now)
 
     async def advance(self, step: Step, now: int) -> Advanced:
         self._sweep(now)
@@ -47,6 +47,7 @@ class MemoryLedger:
         book.decide(self._book, code, decision, now)
 
     async def merge(self, state: State, now: int) -> None:
+        self._sweep(now)
         book.merge(self._book, state, now)
 
     async def state(self, now: int) -> State:

@@ -7,18 +7,21 @@ the price of a look into shared memory (`PRAGMA data_version`) whether another c
 
 import asyncio
 import json
+import os
 import queue
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import unquote
 
 from tokensvc.errors import TemporarilyUnavailable
 from tokensvc.ledger import Advanced, Step, book
 from tokensvc.ledger.algebra import Continuity, Family, Offer, State
-from tokensvc.ledger.marks import Mark, Marks, Minted, Subject, parse_subject, subject_text
+from tokensvc.ledger.marks import Mark, Marks, Minted, Subject, subject_text
 from tokensvc.ledger.witness import Witness
 
 BUSY_SECONDS = 5.0
@@ -26,8 +29,9 @@ BUSY_SECONDS = 5.0
 SWEEP_EVERY = 60_000
 """Milliseconds between two sweeps of what has expired."""
 BEAT_EVERY = 1_000
-"""Milliseconds between two heartbeats while nothing but advances is written."""
+"""Milliseconds between two heartbeats while no mark is written: a backup from within them goes unnoticed."""
 _BATCH = 256
+_ORPHANED = "another file stands where the ledger's was, or none: restart"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -51,22 +55,29 @@ class SqliteLedger:
     """Open with `SqliteLedger(path, now)`. `restored` is true where the file is older than its witness."""
 
     def __init__(self, path: Path, now: int) -> None:
-        self._writer = _Writer(path)
+        path = path.absolute()
         try:
-            self.restored = self._writer.begin(now)
-            self._mirror = _Mirror(path)
-        except sqlite3.Error as error:
+            with ExitStack() as opened:
+                writing = opened.enter_context(closing(_connect(path)))
+                reading = opened.enter_context(closing(_connect(path)))
+                self._writer = _Writer(path, writing)
+                self.restored = self._writer.begin(now)
+                self._mirror = _Mirror(reading)
+                opened.pop_all()
+        except (sqlite3.Error, OSError) as error:
             raise _unavailable(error) from error
         self._swept = now
+        self._closed = False
         self._writer.start()
 
     async def check(self, minted: Minted) -> None:
-        marks = self._mirror.marks()
+        marks = self._marks()
         book.check_continuity(self._mirror.continuity, minted)
         marks.check(minted)
 
     async def lift(self, subjects: Iterable[Subject], now: int) -> int:
-        return book.lifted(self._mirror.marks(), subjects, now)
+        marks = self._marks()
+        return book.lifted(marks, self._mirror.continuity, subjects, now)
 
     async def advance(self, step: Step, now: int) -> Advanced:
         return await self._write(lambda entries: book.advance(entries, step, now), now)
@@ -93,32 +104,51 @@ class SqliteLedger:
         return await self._write(lambda entries: entries.state(now), now)
 
     async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         await asyncio.to_thread(self._writer.stop)
         self._mirror.close()
 
+    def _marks(self) -> Marks:
+        if self._writer.orphaned:
+            raise _unavailable(OSError(_ORPHANED))
+        return self._mirror.marks()
+
     async def _write(self, step: "Callable[[_SqliteBook], Result]", now: int) -> Result:
+        if self._closed:
+            raise _unavailable(OSError("it is closed"))
         if now - self._swept > SWEEP_EVERY:
             self._swept = now
             self._mirror.forget(now)
         done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._writer.put(_Job(step, done))
+        self._writer.put(_Job(step, now, done))
         return await done
 
 
 class _Job(NamedTuple):
     step: "Callable[[_SqliteBook], Any]"
+    now: int
     done: "asyncio.Future[Any]"
 
 
 class _Writer:
-    """The thread that owns the writing connection."""
+    """The thread that owns the writing connection.
 
-    def __init__(self, path: Path) -> None:
+    `orphaned` is true while another file, or none, stands where the ledger's was: what other processes write there
+    is unknown here, so nothing can be answered.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.orphaned = False
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._connection = _connect(path)
-        self._book = _SqliteBook(self._connection)
+        self._path = path
+        self._file = _file_at(path)
+        self._connection = connection
+        self._book = _SqliteBook(connection)
         self._witness = Witness(path)
         self._swept = self._beaten = 0
+        self._unwitnessed = False
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
 
     def begin(self, now: int) -> bool:
@@ -131,8 +161,8 @@ class _Writer:
         if beat is None or restored:
             self._book.continuity = Continuity(spent_since=now, marks_since=now)
         beaten = self._beat(now, seen or 0)
-        if beat is None:
-            # Before the commit: another process that opens the new file must find its witness there.
+        if beat is None or restored:
+            # Before the commit: another process that opens the file must find its witness there.
             self._witness.write(beaten)
         self._connection.execute("COMMIT")
         self._witness.write(beaten)
@@ -150,46 +180,79 @@ class _Writer:
         self._connection.close()
 
     def _run(self) -> None:
-        while (first := self._jobs.get()) is not None:
-            batch = [first]
-            while len(batch) < _BATCH and not self._jobs.empty():
-                job = self._jobs.get()
-                if job is None:
-                    self._jobs.put(None)
-                    break
-                batch.append(job)
-            _deliver(batch, self._commit(batch))
+        while (batch := self._take()) is not None:
+            if batch:
+                _deliver(batch, self._commit(batch))
+            else:
+                self._rest()
         self._commit([], beat=True)
+
+    def _take(self) -> list[_Job] | None:
+        """All jobs that wait; none after a second without any; None when the ledger closes."""
+        try:
+            first = self._jobs.get(timeout=BEAT_EVERY / 1000)
+        except queue.Empty:
+            return []
+        if first is None:
+            return None
+        batch = [first]
+        while len(batch) < _BATCH and not self._jobs.empty():
+            job = self._jobs.get()
+            if job is None:
+                self._jobs.put(None)
+                break
+            batch.append(job)
+        return batch
+
+    def _rest(self) -> None:
+        """No advance stays unwitnessed, and no file that was taken away unnoticed, because nothing else happens."""
+        self.orphaned = _file_at(self._path) != self._file
+        if self._unwitnessed:
+            self._commit([], beat=True)
 
     def _commit(self, batch: list[_Job], *, beat: bool = False) -> list[Any]:
         """The outcome of each step, a result or an exception, once all of them are on disk."""
-        now = time.time_ns() // 1_000_000
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            outcomes = [_attempt(job, self._book) for job in batch]
-            self._sweep(now)
-            due = beat or self._book.marked or now - self._beaten >= BEAT_EVERY
-            beaten = self._beat(now) if due else None
-            self._connection.execute("COMMIT")
-            if beaten is not None:
-                self._witness.write(beaten)
+            return self._transact(batch, beat=beat)
         except Exception as error:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            return [_unavailable(error) if isinstance(error, sqlite3.Error | OSError) else error] * len(batch)
+            with suppress(sqlite3.Error):
+                self._connection.rollback()
+            if isinstance(error, sqlite3.Error | OSError):
+                return [_unavailable(error) for _ in batch]
+            if len(batch) == 1:
+                return [error]
+            # A fault of one step is not its neighbours'.
+            return [outcome for job in batch for outcome in self._commit([job])]
+
+    def _transact(self, batch: list[_Job], *, beat: bool) -> list[Any]:
+        self.orphaned = _file_at(self._path) != self._file
+        if self.orphaned:
+            raise OSError(_ORPHANED)
+        now = max((job.now for job in batch), default=self._beaten)
+        before = self._connection.total_changes
+        self._connection.execute("BEGIN IMMEDIATE")
+        outcomes = [_attempt(job, self._book) for job in batch]
+        self._sweep(now)
+        self._unwitnessed |= self._connection.total_changes > before
+        late = self._unwitnessed and not 0 <= now - self._beaten < BEAT_EVERY
+        beaten = self._beat(now) if beat or late or self._book.marked else None
+        self._connection.execute("COMMIT")
+        if beaten is not None:
+            self._witness.write(beaten)
+            self._unwitnessed = self._book.marked = False
         return outcomes
 
     def _beat(self, now: int, seen: int = 0) -> int:
         """Raise the heartbeat, which never stands still: the witness holds a copy that no backup of the file has."""
-        beat = max(now, seen, (self._book.meta("beat") or 0) + 1)
+        beat = max(now, seen + 1, (self._book.meta("beat") or 0) + 1)
         self._book.put_meta("beat", beat)
-        self._beaten, self._book.marked = now, False
+        self._beaten = now
         return beat
 
     def _sweep(self, now: int) -> None:
         if now - self._swept > SWEEP_EVERY:
-            self._swept = now
             self._book.forget(now)
+            self._swept = now
 
 
 class _SqliteBook:
@@ -218,7 +281,9 @@ class _SqliteBook:
     def marks_on(self, subjects: Iterable[Subject]) -> Marks:
         wanted = {subject_text(subject): subject for subject in subjects}
         # The list goes in as one JSON value: the statement stays the same, and no number of subjects is too many.
-        query = "SELECT subject, not_before, expires FROM marks WHERE subject IN (SELECT value FROM json_each(?))"
+        query = (
+            "SELECT subject, not_before, expires FROM marks WHERE subject IN (SELECT value FROM json_each(?))"
+        )
         rows = self._execute(query, (json.dumps(list(wanted)),))
         return Marks({wanted[text]: Mark(not_before, expires) for text, not_before, expires in rows})
 
@@ -228,7 +293,9 @@ class _SqliteBook:
         merged.put(subject, mark)
         for _, (not_before, expires) in merged:
             values = (subject_text(subject), not_before, expires)
-            self._execute("INSERT OR REPLACE INTO marks (subject, not_before, expires) VALUES (?, ?, ?)", values)
+            self._execute(
+                "INSERT OR REPLACE INTO marks (subject, not_before, expires) VALUES (?, ?, ?)", values
+            )
         self.marked = True
 
     def family(self, name: str) -> Family | None:
@@ -248,7 +315,9 @@ class _SqliteBook:
         self._execute("INSERT OR REPLACE INTO spent VALUES (?, ?)", (use, expires))
 
     def offer(self, code: str) -> Offer | None:
-        row = self._execute("SELECT request, expires, decision FROM offers WHERE code = ?", (code,)).fetchone()
+        row = self._execute(
+            "SELECT request, expires, decision FROM offers WHERE code = ?", (code,)
+        ).fetchone()
         return Offer(*row) if row else None
 
     def put_offer(self, code: str, offer: Offer) -> None:
@@ -261,7 +330,9 @@ class _SqliteBook:
             "SELECT name, head, expires, floor, recent, redemption FROM families WHERE expires > ?", (now,)
         )
         spent = self._execute("SELECT use, expires FROM spent WHERE expires > ?", (now,))
-        offers = self._execute("SELECT code, request, expires, decision FROM offers WHERE expires > ?", (now,))
+        offers = self._execute(
+            "SELECT code, request, expires, decision FROM offers WHERE expires > ?", (now,)
+        )
         return State(
             marks={_subject(text): Mark(not_before, expires) for text, not_before, expires in marks},
             families={name: _family(row) for name, *row in families},
@@ -278,8 +349,8 @@ class _SqliteBook:
 class _Mirror:
     """The marks in memory, brought up to date by what was committed since the last look."""
 
-    def __init__(self, path: Path) -> None:
-        self._connection = _connect(path)
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
         self._marks = Marks()
         self._version = self._seq = -1
         self.continuity = _continuity(self._connection.execute)
@@ -311,9 +382,36 @@ class _Mirror:
 def _connect(path: Path) -> sqlite3.Connection:
     """Transactions are begun and ended by hand; a commit is on disk when it returns."""
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
+    try:
+        _use_wal(connection)
+        connection.execute("PRAGMA synchronous = FULL")
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Where several processes make a new file at once, each switches it; sqlite itself does not wait for that."""
+    give_up = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= give_up:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    """Which file it is, whatever its name; None if there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _continuity(execute: Callable[..., sqlite3.Cursor]) -> Continuity:
@@ -323,12 +421,15 @@ def _continuity(execute: Callable[..., sqlite3.Cursor]) -> Continuity:
 
 def _family(row: Iterable[Any]) -> Family:
     head, expires, floor, recent, redemption = row
-    return Family(head, expires, floor, tuple((generation, at) for generation, at in json.loads(recent)), redemption)
+    return Family(
+        head, expires, floor, tuple((generation, at) for generation, at in json.loads(recent)), redemption
+    )
 
 
 def _subject(text: str) -> Subject:
+    """The inverse of `subject_text`, of whatever kind: a later release that shares the file may know more of them."""
     kind, _, name = text.partition(":")
-    return parse_subject(kind, name)
+    return (kind, *(unquote(part) for part in name.split("/"))) if name else (kind,)
 
 
 def _attempt(job: _Job, entries: _SqliteBook) -> Any:
@@ -339,23 +440,29 @@ def _attempt(job: _Job, entries: _SqliteBook) -> Any:
 
 
 def _deliver(batch: list[_Job], outcomes: list[Any]) -> None:
-    """Hand the outcomes to the event loop that waits for them, in one wake-up."""
-    try:
-        batch[0].done.get_loop().call_soon_threadsafe(_resolve, batch, outcomes)
-    except RuntimeError:
-        # The loop is closed: nobody waits any more.
-        return
+    """Hand the outcomes to the event loops that wait for them, with one wake-up each."""
+    for loop in {job.done.get_loop() for job in batch}:
+        answers = [
+            (job.done, outcome)
+            for job, outcome in zip(batch, outcomes, strict=True)
+            if job.done.get_loop() is loop
+        ]
+        # A loop that is closed has nobody who waits any more.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(_resolve, answers)
 
 
-def _resolve(batch: list[_Job], outcomes: list[Any]) -> None:
-    for job, outcome in zip(batch, outcomes, strict=True):
-        if job.done.done():
+def _resolve(answers: "list[tuple[asyncio.Future[Any], Any]]") -> None:
+    for done, outcome in answers:
+        if done.done():
             continue
         if isinstance(outcome, Exception):
-            job.done.set_exception(outcome)
+            done.set_exception(outcome)
         else:
-            job.done.set_result(outcome)
+            done.set_result(outcome)
 
 
 def _unavailable(error: Exception) -> TemporarilyUnavailable:
-    return TemporarilyUnavailable("the ledger cannot be asked", reason=f"ledger: {type(error).__name__}: {error}")
+    return TemporarilyUnavailable(
+        "the ledger cannot be asked", reason=f"ledger: {type(error).__name__}: {error}"
+    )

@@ -14,14 +14,16 @@ class Witness:
         self._path = ledger.with_name(f"{ledger.name}-witness")
 
     def read(self) -> int | None:
-        """The last heartbeat that was seen, in milliseconds; None if there is no witness or it is not legible."""
+        """The last heartbeat that was seen, in milliseconds; None if there is no witness or nothing legible in it."""
         try:
             return int(self._path.read_text(encoding="ascii"))
-        except (OSError, ValueError):
+        except (FileNotFoundError, ValueError):
             return None
 
     def write(self, beat: int) -> None:
-        """Replace the file in one step that a crash cannot halve."""
+        """Replace the file in one step that a crash cannot halve, unless another process has come further."""
+        if (self.read() or 0) >= beat:
+            return
         handle, name = tempfile.mkstemp(prefix=f".{self._path.name}-", dir=self._path.parent)
         with os.fdopen(handle, "w", encoding="ascii") as file:
             file.write(str(beat))

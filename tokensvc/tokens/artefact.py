@@ -4,57 +4,57 @@ A field may be added to a kind with a default. A field is never removed and neve
 new kind. So replicas of two releases read one another's artefacts.
 """
 
-import json
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, field, fields
-from functools import cache
+from dataclasses import MISSING, dataclass, field
 from typing import Any, ClassVar, NamedTuple, Self
+
+from pydantic import ConfigDict, TypeAdapter
 
 
 class Unsealable(Exception):
     """The one error for every way of not being an artefact of the kind that was asked for. The message is for the log."""
 
 
-def claim(name: str, default: Any = MISSING, decode: Callable[[Any], Any] | None = None) -> Any:
-    """A field of an artefact: its name on the wire, and how to read it where JSON has no such type."""
-    metadata = {"claim": name, "decode": decode}
-    return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
+def claim(name: str, default: Any = MISSING) -> Any:
+    """A field of an artefact, with its name on the wire. What equals its default is not written."""
+    return field(default=default, metadata={"alias": name})
 
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
     """What every kind has in common. `kind` stands in the prefix on the wire and in the key derivation."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(strict=True)
+
     kind: ClassVar[str]
     longest: ClassVar[int] = 4096
     """The cap on the sealed form, in characters, checked before anything is parsed."""
 
     def to_claims(self) -> bytes:
-        values = ((c.name, getattr(self, c.field), c.default) for c in _claims(type(self)))
-        present = {name: value for name, value, default in values if value != default}
-        return json.dumps(present, ensure_ascii=False, separators=(",", ":")).encode()
+        return _CODECS[type(self)].write(self, by_alias=True, exclude_defaults=True)
 
     @classmethod
     def from_claims(cls, claims: bytes) -> Self:
-        """Raises Unsealable for what no release of ours has sealed."""
+        """Raises Unsealable for what no release has sealed. What a later one may have added is ignored."""
         try:
-            sealed = json.loads(claims)
-            return cls(**{c.field: c.decode(sealed[c.name]) for c in _claims(cls) if c.name in sealed})
-        except (ValueError, TypeError) as error:
-            raise Unsealable(f"claims of {cls.kind} are not legible: {type(error).__name__}") from None
+            artefact: Self = _CODECS[cls].read(claims)
+        except ValueError:
+            raise Unsealable(f"claims of {cls.kind} are not legible") from None
+        return artefact
 
 
-class _Claim(NamedTuple):
-    field: str
-    name: str
-    default: Any
-    decode: Callable[[Any], Any]
+class _Codec(NamedTuple):
+    read: Callable[[bytes], Any]
+    write: Callable[..., bytes]
 
 
-@cache
-def _claims(kind: type[Artefact]) -> tuple[_Claim, ...]:
-    return tuple(_Claim(f.name, f.metadata["claim"], f.default, f.metadata["decode"] or _as_is) for f in fields(kind))
+class _Codecs(dict[type[Artefact], _Codec]):
+    """Made at the first use of a kind, when its class is complete."""
+
+    def __missing__(self, kind: type[Artefact]) -> _Codec:
+        adapter = TypeAdapter(kind)
+        codec = self[kind] = _Codec(adapter.validator.validate_json, adapter.serializer.to_json)
+        return codec
 
 
-def _as_is(value: Any) -> Any:
-    return value
+_CODECS = _Codecs()

@@ -23,7 +23,7 @@ class Grant(Artefact):
 
     family: str = claim("f")
     client: str = claim("c")
-    identity: Identity = claim("w", decode=Identity._make)
+    identity: Identity = claim("w")
     credential: str = claim("d")
     resource: str = claim("o")
     scope: str = claim("s")

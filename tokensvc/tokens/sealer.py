@@ -4,21 +4,22 @@ It writes exactly one header for each key, so it need not parse one that it know
 library opens, and what such a library seals under the same key and header, it opens; docs/wire-format.md has the
 layout, and the tests hold it against joserfc to the byte.
 
-Why it is safe: a key serves one kind, one issuer, one version and (for all but client_ids) one day, so no artefact can
-stand in for another, and random 96-bit nonces stay far below the 2^32 seals that NIST SP 800-38D allows a key.
+Why it is safe: a key serves one kind, one issuer, one prefix, one version and (for all but client_ids) one day, so no
+artefact can stand in for another, and random 96-bit nonces stay far below the 2^32 seals that NIST SP 800-38D allows a
+key.
 """
 
-import base64
-import binascii
 import hmac
 import os
+import re
+from binascii import a2b_base64, b2a_base64
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tokensvc.keyring import KeyRing, KeyVersion, derive
+from tokensvc.keyring import KeyRing, derive
 from tokensvc.tokens.artefact import Artefact, Unsealable
 from tokensvc.tokens.kinds import ClientId
 
@@ -26,17 +27,27 @@ DAY = 86_400_000
 OLDEST = 367
 """How many days back a token's key is still derived: the ceiling of lifetimes, and a day for the clock."""
 _HEADER = '{"alg":"dir","enc":"A256GCM","kid":"%s"}'
+_LONGEST_HEADER = 128
+_DAY_NUMBER = re.compile(r"0|[1-9][0-9]{0,5}")
 _KEYS_CACHED = 4096
+_TO_URLSAFE = bytes.maketrans(b"+/", b"-_")
+# Base64url to base64, and what is not of its alphabet to what is not of the other either.
+_TO_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
+# By what is left of a text's length over a multiple of four: how to pad it, and the last characters without spare bits.
+_PADDING = (b"", b"", b"==", b"=")
+_LAST = ("", "", "AQgw", "AEIMQUYcgkosw048")
 
 Kind = TypeVar("Kind", bound=Artefact)
 
 
 class _Key(NamedTuple):
-    """A derived key with the header that announces it, encoded, which is also the data it authenticates."""
+    """What a kind is sealed with. `head` is how its values begin: prefix, header, and the place of no encrypted key."""
 
+    head: str
     header: bytes
     cipher: AESGCM
-    nonce_key: bytes
+    nonce_key: bytes = b""
+    secret_key: bytes = b""
 
 
 class Sealer:
@@ -48,28 +59,29 @@ class Sealer:
         self._issuer = issuer
         self._prefix = prefix
         self._key = lru_cache(_KEYS_CACHED)(self._derive)
-        self._announced = lru_cache(_KEYS_CACHED)(self._key_announced)
+        self._announced = lru_cache(_KEYS_CACHED)(self._find)
 
     def seal(self, artefact: Artefact, now: int) -> str:
+        """Raises ValueError for an artefact that is longer than its kind may be: nobody would open it."""
         kind = artefact.kind
-        ring = self._ring(kind)
-        key = self._key(kind, ring.active(now), _day(kind, now))
+        key = self._key(kind, self._ring(kind).active(now).kid, _day(kind, now))
         claims = artefact.to_claims()
         nonce = hmac.digest(key.nonce_key, claims, "sha256")[:12] if key.nonce_key else os.urandom(12)
         sealed = key.cipher.encrypt(nonce, claims, key.header)
-        text = b".".join((key.header, b"", _b64(nonce), _b64(sealed[:-16]), _b64(sealed[-16:])))
-        return f"{self._prefix}{kind}_{text.decode()}"
+        value = f"{key.head}.{_b64(nonce)}.{_b64(sealed[:-16])}.{_b64(sealed[-16:])}"
+        if len(value) > artefact.longest:
+            raise ValueError(f"{kind} would be longer than {artefact.longest} characters")
+        return value
 
     def unseal(self, kind: type[Kind], value: str, now: int) -> Kind:
         """Raises Unsealable, whatever is wrong: with another kind, version, issuer or day it does not open either."""
-        prefix = f"{self._prefix}{kind.kind}_"
-        if not value.startswith(prefix) or len(value) > kind.longest or not value.isascii():
-            raise Unsealable(f"not a {kind.kind} by its prefix or length")
-        parts = value[len(prefix) :].encode().split(b".")
-        if len(parts) != 5 or parts[1]:
-            raise Unsealable("not a compact JWE of dir")
-        key = self._announced(kind.kind, parts[0], _day(kind.kind, now))
-        nonce, sealed, tag = _unb64(parts[2]), _unb64(parts[3]), _unb64(parts[4])
+        if len(value) > kind.longest:
+            raise Unsealable(f"longer than any {kind.kind}")
+        parts = value.rsplit(".", 3)
+        if len(parts) != 4:
+            raise Unsealable("not a compact JWE")
+        key = self._announced(kind.kind, parts[0], now // DAY)
+        nonce, sealed, tag = _unb64(parts[1]), _unb64(parts[2]), _unb64(parts[3])
         if len(nonce) != 12 or len(tag) != 16:
             raise Unsealable("nonce or tag has the wrong length")
         try:
@@ -80,71 +92,72 @@ class Sealer:
 
     def client_secret(self, client_id: str) -> str:
         """The secret of a confidential client: it follows from the client_id under the version that sealed that."""
-        version = self._client_version(client_id)
-        key = derive(version, "client_secret", self._issuer)
-        return _b64(hmac.digest(key, client_id.encode(), "sha256")).decode()
+        key = self._announced(ClientId.kind, client_id.rsplit(".", 3)[0], 0)
+        return _b64(hmac.digest(key.secret_key, client_id.encode(), "sha256"))
 
     def version_of(self, value: str) -> str:
         """The kid and day that a sealed value announces, for explanations. Raises Unsealable."""
-        return _announced_kid(value.partition("_")[2].partition(".")[0].encode())
-
-    def _client_version(self, client_id: str) -> KeyVersion:
-        version = self._client_keys.get(self.version_of(client_id))
-        if version is None:
-            raise Unsealable("the version is not in the ring")
-        return version
+        return _announced_kid(value.partition("_")[2].partition(".")[0])
 
     def _ring(self, kind: str) -> KeyRing:
         return self._client_keys if kind == ClientId.kind else self._keys
 
-    def _key_announced(self, kind: str, header: bytes, today: str) -> _Key:
-        """The key of an announced header. Everything is checked before anything is derived; a miss is not cached."""
-        kid, dot, day = _announced_kid(header).partition(".")
-        version = self._ring(kind).get(kid)
-        if version is None:
+    def _find(self, kind: str, head: str, today: int) -> _Key:
+        """The key that a head announces. Everything is checked before anything is derived; a miss is not cached."""
+        prefix = f"{self._prefix}{kind}_"
+        if not head.startswith(prefix) or not head.endswith("."):
+            raise Unsealable(f"not a {kind} by its prefix, or no JWE of dir")
+        kid, dot, day = _announced_kid(head[len(prefix) : -1]).partition(".")
+        if kid not in self._ring(kind).by_kid:
             raise Unsealable("the version is not in the ring")
-        if bool(today) != bool(dot) or (today and not _near(day, today)):
+        if bool(dot) != (kind != ClientId.kind) or (dot and not _near(day, today)):
             raise Unsealable("the day is out of range")
-        key = self._key(kind, version, day)
-        if not hmac.compare_digest(key.header, header):
-            raise Unsealable("not the header that is sealed with")
-        return key
+        return self._key(kind, kid, int(day) if dot else None)
 
-    def _derive(self, kind: str, version: KeyVersion, day: str) -> _Key:
-        kid = f"{version.kid}.{day}" if day else version.kid
-        cipher = AESGCM(derive(version, "seal", kind, self._issuer, day))
+    def _derive(self, kind: str, kid: str, day: int | None) -> _Key:
+        version = self._ring(kind).by_kid[kid]
+        place = (self._prefix + kind, self._issuer)
+        header = _b64((_HEADER % (kid if day is None else f"{kid}.{day}")).encode())
+        head = f"{self._prefix}{kind}_{header}."
+        if day is not None:
+            return _Key(head, header.encode(), AESGCM(derive(version, "seal", *place, str(day))))
         # A client_id has to be the same for the same registration, so its nonce is a MAC of the claims (as in RFC 8452).
-        nonce_key = b"" if day else derive(version, "nonce", kind, self._issuer)
-        return _Key(_b64((_HEADER % kid).encode()), cipher, nonce_key)
+        return _Key(
+            head,
+            header.encode(),
+            AESGCM(derive(version, "seal", *place)),
+            nonce_key=derive(version, "nonce", *place),
+            secret_key=derive(version, "secret", *place),
+        )
 
 
-def _day(kind: str, now: int) -> str:
-    return "" if kind == ClientId.kind else str(now // DAY)
+def _day(kind: str, now: int) -> int | None:
+    return None if kind == ClientId.kind else now // DAY
 
 
-def _near(day: str, today: str) -> bool:
-    return day.isdigit() and len(day) <= 6 and -OLDEST <= int(day) - int(today) <= 1
+def _near(day: str, today: int) -> bool:
+    return _DAY_NUMBER.fullmatch(day) is not None and -OLDEST <= int(day) - today <= 1
 
 
-def _announced_kid(header: bytes) -> str:
+def _announced_kid(header: str) -> str:
     before, after = (_HEADER % "\0").encode().split(b"\0")
-    decoded = _unb64(header)
-    kid = decoded[len(before) : len(decoded) - len(after)]
-    if len(decoded) > 96 or decoded != before + kid + after or not kid.isascii():
+    decoded = _unb64(header) if len(header) <= _LONGEST_HEADER else b""
+    kid = decoded[len(before) : -len(after)]
+    if decoded != before + kid + after or not kid.isascii():
         raise Unsealable("not the header that is sealed with")
     return kid.decode()
 
 
-def _b64(raw: bytes) -> bytes:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=")
+def _b64(raw: bytes) -> str:
+    return b2a_base64(raw, newline=False).translate(_TO_URLSAFE, b"=").decode()
 
 
-def _unb64(text: bytes) -> bytes:
+def _unb64(text: str) -> bytes:
     """Strict: no padding, no other alphabet, no spare bits, so that a value has one spelling (RFC 7515 §2)."""
-    try:
-        raw = base64.urlsafe_b64decode(text + b"==")
-    except binascii.Error:
-        raise Unsealable("not base64url") from None
-    if _b64(raw) != text:
+    over = len(text) % 4
+    if over and text[-1] not in _LAST[over]:
         raise Unsealable("not base64url")
-    return raw
+    try:
+        return a2b_base64(text.encode("ascii").translate(_TO_STANDARD) + _PADDING[over], strict_mode=True)
+    except ValueError:
+        raise Unsealable("not base64url") from None

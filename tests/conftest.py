@@ -1,0 +1,48 @@
+"""What every test stands on: which real parts it needs, and how hypothesis runs."""
+
+from __future__ import annotations
+
+import os
+
+import hypothesis
+import pytest
+
+from tests import parts
+
+# A busy machine exceeds a time limit per example, which says nothing about the code. Under CI, hypothesis's
+# own profile makes every run try the same examples.
+BASE = hypothesis.settings.get_profile("ci" if os.environ.get("CI") else "default")
+hypothesis.settings.register_profile("tokensvc", BASE, deadline=None)
+hypothesis.settings.load_profile("tokensvc")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker, so that a misspelt one is an error."""
+    known = ", ".join(parts.PARTS)
+    config.addinivalue_line("markers", f"needs(*parts): the real programs that a test needs, of {known}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of parts that are not there; under CI, where a green run would hide it, refuse."""
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    missing: set[str] = set()
+    for item in items:
+        absent = {name for name in _needs(item) if parts.find(name) is None}
+        (left_out if absent else kept).append(item)
+        missing |= absent
+    if missing and os.environ.get("CI"):
+        raise pytest.UsageError(f"under CI no part may be missing: {', '.join(sorted(missing))}")
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept
+
+
+def _needs(item: pytest.Item) -> set[str]:
+    names = {name for marker in item.iter_markers("needs") for name in marker.args}
+    unknown = names - parts.PARTS.keys()
+    if unknown:
+        raise pytest.UsageError(
+            f"{item.nodeid} needs {', '.join(sorted(unknown))}, unknown to tests/parts.py"
+        )
+    return names

@@ -1,0 +1,259 @@
+"""The only place where settings become adapters, and adapters become routes."""
+
+import os
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, MutableMapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tokensvc import settings as environment
+from tokensvc.endpoints import (
+    admin,
+    authorization,
+    health,
+    introspection,
+    metadata,
+    registration,
+    revocation,
+    token,
+)
+from tokensvc.endpoints.attempts import Attempts
+from tokensvc.endpoints.http import EXCEPTION_HANDLERS
+from tokensvc.endpoints.service import Secrets, Service, parse_introspection_secrets, parse_secrets
+from tokensvc.errors import SettingsError
+from tokensvc.identity.api_keys import ApiKeys
+from tokensvc.keyring import KeyRing
+from tokensvc.ledger import Ledger
+from tokensvc.ledger.algebra import State
+from tokensvc.ledger.marks import Mark, Subject, parse_denylist
+from tokensvc.ledger.memory import MemoryLedger
+from tokensvc.ledger.sqlite import SqliteLedger
+from tokensvc.observability import configure, request_id, warn
+from tokensvc.protocol.client import Clients, Lifetimes
+from tokensvc.protocol.preregistered import parse_clients
+from tokensvc.protocol.redirect_uri import RedirectPolicy
+from tokensvc.protocol.registration_policy import RegistrationPolicy
+from tokensvc.protocol.resource_indicator import Resources
+from tokensvc.protocol.scope import Scopes
+from tokensvc.protocol.server import AuthorizationServer
+from tokensvc.settings import Settings
+from tokensvc.tokens.sealer import Sealer
+
+Clock = Callable[[], int]
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+
+def create() -> Starlette:
+    """The application of this process's environment, for an ASGI server. Raises SettingsError."""
+    configure()
+    settings = environment.load()
+    check_names(settings)
+    return build(settings)
+
+
+def check_names(settings: Settings) -> None:
+    """Warn of `TOKENSVC_` names that are no settings; refuse them under TOKENSVC_STRICT."""
+    for name, nearest in environment.unknown_names(os.environ).items():
+        remedy = f"Did you mean {nearest}?" if nearest else "See the README for the settings"
+        if settings.strict:
+            raise SettingsError(name, "is no setting of this version", remedy)
+        warn("unknown setting", variable=name, nearest=nearest)
+
+
+def build(settings: Settings, clock: Clock | None = None) -> Starlette:
+    """The application: every setting parsed, every adapter opened. Raises SettingsError."""
+    clock = clock or _milliseconds
+    now = clock()
+    marks = parse_denylist(settings.denylist.get_secret_value(), now)
+    service = _service(settings, clock, now)
+    app = Starlette(
+        routes=_routes(service),
+        middleware=[Middleware(_RequestId), Middleware(_Cors, paths=_cors_paths(service))],
+        exception_handlers=EXCEPTION_HANDLERS,
+        lifespan=_lifespan(service, marks),
+    )
+    app.router.redirect_slashes = False
+    app.state.service = service
+    return app
+
+
+def check(settings: Settings, now: int) -> None:
+    """Parse every setting without opening anything. Raises SettingsError."""
+    parse_denylist(settings.denylist.get_secret_value(), now)
+    ledger_path(settings)
+    _service(settings, lambda: now, now, MemoryLedger(now))
+
+
+def sealer(settings: Settings, now: int) -> Sealer:
+    """The sealer of the rings in the settings. Raises SettingsError."""
+    keys = KeyRing.parse(settings.keys.get_secret_value(), "TOKENSVC_KEYS", now)
+    client_keys = KeyRing.parse(settings.client_keys.get_secret_value(), "TOKENSVC_CLIENT_KEYS", now)
+    return Sealer(keys, client_keys, settings.issuer, settings.token_prefix)
+
+
+def ledger_path(settings: Settings) -> Path | None:
+    """The file of a sqlite ledger, None for the memory ledger. Raises SettingsError."""
+    if settings.ledger == "memory://":
+        return None
+    scheme, _, path = settings.ledger.partition(":///")
+    if scheme != "sqlite" or not path:
+        remedy = "Use sqlite:///PATH (three slashes relative, four absolute) or memory://"
+        raise SettingsError("TOKENSVC_LEDGER", "is no ledger of this version", remedy)
+    return Path(path)
+
+
+def _service(settings: Settings, clock: Clock, now: int, ledger: Ledger | None = None) -> Service:
+    resources = Resources.parse(settings.resources, settings.issuer)
+    admin_tokens = parse_secrets(settings.admin_tokens.get_secret_value(), "TOKENSVC_ADMIN_TOKENS")
+    introspection_tokens = settings.introspection_tokens.get_secret_value()
+    return Service(
+        introspection=parse_introspection_secrets(introspection_tokens, resources),
+        registration=RegistrationPolicy.parse(settings.registration.get_secret_value()),
+        admin=Secrets(dict.fromkeys(admin_tokens)),
+        attempts=Attempts(limited=settings.limits == "on"),
+        clock=clock,
+        server=_server(settings, resources, now, ledger),
+    )
+
+
+def _server(settings: Settings, resources: Resources, now: int, ledger: Ledger | None) -> AuthorizationServer:
+    policy = RedirectPolicy.parse(settings.redirect_hosts)
+    lifetimes = Lifetimes(
+        code=settings.code_ttl * 1000,
+        access=settings.access_ttl * 1000,
+        refresh=settings.refresh_ttl * 1000,
+        refresh_max=settings.refresh_max_ttl * 1000,
+    )
+    sealing = sealer(settings, now)
+    clients = parse_clients(settings.clients.get_secret_value(), lifetimes)
+    return AuthorizationServer(
+        issuer=settings.issuer,
+        sealer=sealing,
+        identities=ApiKeys.parse(settings.api_keys.get_secret_value()),
+        clients=Clients(sealing, clients, lifetimes, policy),
+        redirect_policy=policy,
+        resources=resources,
+        scopes=Scopes.parse(settings.scopes),
+        lifetimes=lifetimes,
+        grace=settings.refresh_grace * 1000,
+        ledger=ledger or _open_ledger(settings, now),
+    )
+
+
+def _open_ledger(settings: Settings, now: int) -> Ledger:
+    path = ledger_path(settings)
+    if path is None:
+        return MemoryLedger(now)
+    ledger = SqliteLedger(path, now)
+    if ledger.restored:
+        warn(
+            "ledger restored",
+            reason="the file is older than its witness: all that was minted before is refused",
+        )
+    return ledger
+
+
+def _routes(service: Service) -> list[Route]:
+    """Every route. Advertised is what is mounted."""
+    base = urlsplit(service.server.issuer).path
+    endpoints = {"authorization": "/authorize", "token": "/token", "revocation": "/revoke"}
+    if service.registration.enabled:
+        endpoints["registration"] = "/register"
+    if service.introspection:
+        endpoints["introspection"] = "/introspect"
+    found = metadata.documents(service.server, tuple(token.GRANT_TYPES), endpoints)
+    routes = [
+        *metadata.routes(found),
+        Route(f"{base}/authorize", authorization.authorize, methods=["GET", "POST"]),
+        Route(f"{base}/token", token.token, methods=["POST"]),
+        Route(f"{base}/revoke", revocation.revoke, methods=["POST"]),
+        Route(f"{base}/introspect", introspection.introspect, methods=["POST"]),
+        Route(f"{base}/healthz", health.healthz),
+        Route(f"{base}/readyz", health.readyz),
+    ]
+    if service.registration.enabled:
+        routes.append(Route(f"{base}/register", registration.register, methods=["POST"]))
+    if service.admin:
+        routes.append(Route(f"{base}/admin/revoke", admin.revoke, methods=["POST"]))
+        routes.append(Route(f"{base}/admin/denylist", admin.denylist))
+    return routes
+
+
+def _cors_paths(service: Service) -> frozenset[str]:
+    base = urlsplit(service.server.issuer).path
+    return frozenset({f"{base}/token", f"{base}/register", f"{base}/revoke"})
+
+
+def _lifespan(service: Service, marks: dict[Subject, Mark]) -> Any:
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        await service.server.ledger.merge(State(marks=marks), service.clock())
+        yield
+        await service.server.ledger.close()
+
+    return lifespan
+
+
+class _Cors:
+    """For clients that are web pages: any origin may ask these paths, none with cookies.
+
+    Unknown well-known paths are among them, since a client that probes for metadata has to see the 404.
+    """
+
+    def __init__(self, app: ASGIApp, paths: frozenset[str]) -> None:
+        self._app = app
+        self._paths = paths
+        self._cors = CORSMiddleware(
+            app,
+            allow_origins=["*"],
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=["WWW-Authenticate", "Retry-After"],
+            max_age=7200,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        shared = path in self._paths or "/.well-known/" in path
+        await (self._cors if shared else self._app)(scope, receive, send)
+
+
+class _RequestId:
+    """Give every request an id, the balancer's own where it sends one, for the log and the answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        identifier = _given_id(scope) or secrets.token_hex(8).encode()
+        request_id.set(identifier.decode())
+
+        async def tagged(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"].append((b"x-request-id", identifier))
+            await send(message)
+
+        await self._app(scope, receive, tagged)
+
+
+def _given_id(scope: MutableMapping[str, Any]) -> bytes:
+    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+    return given if _REQUEST_ID.fullmatch(given) else b""
+
+
+def _milliseconds() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,112 @@
+"""`tokensvc serve`: run a replica."""
+
+import argparse
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from tokensvc import app, settings
+from tokensvc.commands import CommandFailed, development, now
+from tokensvc.errors import SettingsError
+from tokensvc.settings import Settings
+
+if TYPE_CHECKING:
+    from tokensvc.commands import Subparsers
+
+LONGEST_HEADERS = 32_768
+"""Bytes of a request line and headers; a state of 2,048 characters and a crowd of cookies fit several times."""
+
+
+def add_to(commands: "Subparsers") -> None:
+    parser = commands.add_parser("serve", help="run a replica", description="Run a replica until SIGTERM.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=8000, help="port to listen on (default: %(default)s)")
+    parser.add_argument("--workers", type=_workers, default=1, help="processes on one sqlite ledger (default: 1)")
+    parser.add_argument(
+        "--development",
+        metavar="DIR",
+        type=Path,
+        help="try it out: generate rings, an API key and secrets under DIR on the first run, on a loopback issuer",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    introduction = ""
+    if options.development:
+        introduction = development.prepare(options.development, options.port, os.environ)
+    loaded = settings.load()
+    app.check_names(loaded)
+    _check(loaded, options.workers)
+    listening = _listen(options.host, options.port)
+    if introduction:
+        print(introduction, flush=True)
+    config = _config(loaded, options)
+    if options.workers > 1:
+        Multiprocess(config, sockets=[listening]).run()
+        return
+    server = uvicorn.Server(config)
+    server.run(sockets=[listening])
+    if not server.started:
+        raise CommandFailed("the service did not start; the log says why")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Bound before anything is announced: who reads the announcement can connect."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise CommandFailed(f"cannot listen on {host} port {port}: {error.strerror}") from None
+
+
+def _check(loaded: Settings, workers: int) -> None:
+    """Refuse before the first worker starts what every worker would refuse."""
+    path = app.ledger_path(loaded)
+    if path is None and workers > 1:
+        remedy = "Use sqlite:///PATH for several workers, or --workers 1"
+        raise SettingsError("TOKENSVC_LEDGER", "is memory://, which one process alone can hold", remedy)
+    if path is not None and not os.access(path.absolute().parent, os.W_OK):
+        raise SettingsError(
+            "TOKENSVC_LEDGER", f"names {path}, whose directory is not writable", "Make it, or name another"
+        )
+    app.check(loaded, now())
+
+
+def _config(loaded: Settings, options: argparse.Namespace) -> uvicorn.Config:
+    return uvicorn.Config(
+        "tokensvc.app:create",
+        factory=True,
+        host=options.host,
+        port=options.port,
+        workers=options.workers,
+        # h11 rather than a faster parser: it holds the cap on headers while they arrive.
+        http="h11",
+        ws="none",
+        lifespan="on",
+        h11_max_incomplete_event_size=LONGEST_HEADERS,
+        proxy_headers=True,
+        forwarded_allow_ips=[part.strip() for part in loaded.trusted_proxies.split(",") if part.strip()],
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65_535:
+        raise argparse.ArgumentTypeError("a port is 0 to 65535")
+    return port
+
+
+def _workers(text: str) -> int:
+    workers = int(text)
+    if not 1 <= workers <= 256:
+        raise argparse.ArgumentTypeError("workers are 1 to 256")
+    return workers

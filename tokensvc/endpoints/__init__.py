@@ -1,0 +1,1 @@
+"""HTTP in and out: one file per endpoint, named after its metadata field."""

@@ -1,0 +1,74 @@
+"""`/admin/…`: for operators, with a secret of TOKENSVC_ADMIN_TOKENS."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tokensvc.endpoints.http import NO_STORE, JsonResponse, bearer, read_json
+from tokensvc.endpoints.service import Service, guard, service_of
+from tokensvc.errors import InvalidRequest, UnknownClient
+from tokensvc.ledger.marks import RETENTION, Mark, Subject, parse_subject, subject_name, subject_text
+from tokensvc.observability import log
+from tokensvc.tokens.kinds import client_handle
+
+
+async def revoke(request: Request) -> Response:
+    """Write a mark: `{"kind", "subject"}`, with `client` for user-client."""
+    service = service_of(request)
+    now = service.clock()
+    _guard(request, service)
+    subject = _subject(await read_json(request), service, now)
+    await service.server.ledger.mark(subject, Mark(now, now + RETENTION), now)
+    log("revoked by operator", subject=subject_text(subject))
+    answer = {"kind": subject[0], "subject": subject_name(subject), "not_before": now, "peers": {}}
+    return JsonResponse(answer, headers=NO_STORE)
+
+
+async def denylist(request: Request) -> Response:
+    """All marks that are in force."""
+    service = service_of(request)
+    now = service.clock()
+    _guard(request, service)
+    state = await service.server.ledger.state(now)
+    marks = [
+        {
+            "kind": subject[0],
+            "subject": subject_name(subject),
+            "not_before": mark.not_before,
+            "expires": mark.expires,
+        }
+        for subject, mark in sorted(state.marks.items())
+    ]
+    return JsonResponse({"marks": marks}, headers=NO_STORE)
+
+
+def _guard(request: Request, service: Service) -> None:
+    guard(request, service, service.admin, bearer(request.headers.get("authorization")), "admin")
+
+
+def _subject(body: Any, service: Service, now: int) -> Subject:
+    """Raises InvalidRequest."""
+    if not isinstance(body, dict):
+        raise InvalidRequest("the body is a JSON object")
+    kind, name = body.get("kind"), body.get("subject") or ""
+    if not isinstance(kind, str) or not isinstance(name, str):
+        raise InvalidRequest("kind and subject are strings")
+    if kind == "client":
+        name = _handle(name, service, now)
+    if kind == "user-client":
+        name = f"{name}/{_handle(body.get('client'), service, now)}"
+    try:
+        return parse_subject(kind, name)
+    except ValueError as error:
+        raise InvalidRequest(str(error)) from None
+
+
+def _handle(client: Any, service: Service, now: int) -> str:
+    """A client by its client_id, or by its handle already. Raises InvalidRequest."""
+    if not isinstance(client, str) or not client:
+        raise InvalidRequest("client is a client_id or a client handle")
+    try:
+        return service.server.clients.find(client, now).handle
+    except UnknownClient:
+        return client if len(client) == len(client_handle("")) else client_handle(client)

@@ -1,0 +1,48 @@
+"""The cookie that binds a request in flight to one browser: one for each request, so that two tabs do not collide."""
+
+import hmac
+import secrets
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tokensvc.tokens.kinds import digest
+
+MOST = 4
+"""How many requests a browser may have open; the oldest ones make room."""
+_PREFIX = "tokensvc-"
+
+
+def new(now: int) -> tuple[str, str]:
+    """A name, which sorts by age, and a value that nobody can guess."""
+    return f"{now // 1000:09x}{secrets.token_hex(3)}", secrets.token_urlsafe(16)
+
+
+def put(request: Request, response: Response, name: str, value: str, max_age: int) -> None:
+    """Set the cookie, and drop the oldest ones of ours."""
+    secure = _secure(request)
+    ours = sorted(cookie for cookie in request.cookies if cookie.startswith(_name(request, "")))
+    for cookie in ours[: len(ours) - MOST + 1] if len(ours) >= MOST else []:
+        response.delete_cookie(cookie, secure=secure, httponly=True)
+    response.set_cookie(_name(request, name), value, max_age, secure=secure, httponly=True, samesite="lax")
+
+
+def holds(request: Request, name: str, expected: str) -> bool:
+    """Whether the browser has the cookie whose digest was sealed."""
+    return hmac.compare_digest(digest(request.cookies.get(_name(request, name), ""), 16), expected)
+
+
+def drop(request: Request, response: Response, name: str) -> Response:
+    response.delete_cookie(_name(request, name), secure=_secure(request), httponly=True, samesite="lax")
+    return response
+
+
+def _secure(request: Request) -> bool:
+    """By the issuer, not by the connection: behind a balancer that ends TLS the browser speaks https all the same."""
+    issuer: str = request.app.state.service.server.issuer
+    return issuer.startswith("https:")
+
+
+def _name(request: Request, name: str) -> str:
+    """`__Host-` keeps other hosts of the same domain from planting one (RFC 6265bis §4.1.3.2)."""
+    return f"{'__Host-' if _secure(request) else ''}{_PREFIX}{name}"

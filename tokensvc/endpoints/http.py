@@ -1,0 +1,154 @@
+"""HTTP in and out, the same for every endpoint: bodies, parameters, JSON, errors."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from tokensvc.errors import (
+    InvalidClient,
+    InvalidRequest,
+    InvalidTarget,
+    InvalidToken,
+    OAuthError,
+    RequestTooLarge,
+    TemporarilyUnavailable,
+    TooManyRequests,
+)
+
+LONGEST_BODY = 65_536
+MOST_PARAMETERS = 64
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+class JsonResponse(Response):
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Request parameters, those without a value left out (RFC 6749 §3.1). `repeated` ones hold their first value."""
+
+    values: Mapping[str, str]
+    repeated: frozenset[str]
+
+    @classmethod
+    def parse(cls, text: bytes) -> "Parameters":
+        """Read what is form-encoded, strictly in UTF-8. Raises InvalidRequest."""
+        try:
+            pairs = parse_qsl(text.decode(), keep_blank_values=False, errors="strict", max_num_fields=MOST_PARAMETERS)
+        except ValueError:
+            raise InvalidRequest("the parameters are not form-encoded UTF-8, or too many") from None
+        values = dict(reversed(pairs))
+        if len(values) == len(pairs):
+            return cls(values, frozenset())
+        names = [name for name, _ in pairs]
+        return cls(values, frozenset(name for name in values if names.count(name) > 1))
+
+    def check(self) -> Mapping[str, str]:
+        """The values, if none is repeated. Raises InvalidRequest; InvalidTarget for several resources (RFC 8707 §2)."""
+        if "resource" in self.repeated:
+            raise InvalidTarget("tokens are for one resource")
+        if self.repeated:
+            raise InvalidRequest("a parameter is repeated")
+        return self.values
+
+
+async def read_body(request: Request) -> bytes:
+    """The body, up to the cap that holds whatever the request declared. Raises RequestTooLarge."""
+    declared = request.headers.get("content-length", "0")
+    if not declared.isdigit() or int(declared[:9]) > LONGEST_BODY or len(declared) > 9:
+        raise RequestTooLarge("the body is too large")
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LONGEST_BODY:
+            raise RequestTooLarge("the body is too large")
+    return body
+
+
+async def read_form(request: Request) -> Parameters:
+    """Raises InvalidRequest."""
+    if _media_type(request) != "application/x-www-form-urlencoded":
+        raise InvalidRequest("the body must be application/x-www-form-urlencoded")
+    return Parameters.parse(await read_body(request))
+
+
+async def read_json(request: Request) -> Any:
+    """Raises InvalidRequest. Infinities, and text that is no Unicode, are not JSON (RFC 8259)."""
+    if _media_type(request) != "application/json":
+        raise InvalidRequest("the body must be application/json")
+    body = await read_body(request)
+    try:
+        value = json.loads(body.decode(), parse_constant=_no_constant)
+        json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        raise InvalidRequest("the body is not JSON") from None
+    return value
+
+
+def bearer(authorization: str | None) -> str | None:
+    """The credential of a Bearer header (RFC 6750 §2.1)."""
+    scheme, _, credential = (authorization or "").partition(" ")
+    return credential.strip() if scheme.lower() == "bearer" else None
+
+
+async def oauth_error(_request: Request, error: OAuthError) -> Response:
+    """The one place where errors become answers (RFC 6749 §5.2)."""
+    content = {"error": error.error, "error_description": error.description}
+    return JsonResponse(content, error.status, headers=dict(_error_headers(error)))
+
+
+async def http_error(_request: Request, error: Exception) -> Response:
+    """404 and 405 of the router, as JSON: clients probe well-known paths and choke on HTML."""
+    status = getattr(error, "status_code", 500)
+    name = {404: "not_found", 405: "method_not_allowed"}.get(status, "invalid_request")
+    headers = dict(getattr(error, "headers", None) or {})
+    return JsonResponse({"error": name, "error_description": name.replace("_", " ")}, status, headers=headers)
+
+
+async def disconnected(_request: Request, _error: Exception) -> Response:
+    """The client went away while it sent its body: nothing was done, and nobody reads this."""
+    return Response(status_code=400)
+
+
+async def server_error(_request: Request, _error: Exception) -> Response:
+    content = {
+        "error": "server_error",
+        "error_description": "the server failed; the request may be tried again",
+    }
+    return JsonResponse(content, 500, headers=NO_STORE)
+
+
+def _error_headers(error: OAuthError) -> Iterable[tuple[str, str]]:
+    yield "Cache-Control", "no-store"
+    if isinstance(error, TemporarilyUnavailable | TooManyRequests):
+        yield "Retry-After", str(error.retry_after)
+    if isinstance(error, InvalidClient) and error.basic:
+        yield "WWW-Authenticate", 'Basic realm="tokensvc", charset="UTF-8"'
+    if isinstance(error, InvalidToken):
+        yield "WWW-Authenticate", f'Bearer realm="tokensvc", error="{error.error}"'
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _no_constant(_name: str) -> None:
+    raise ValueError("not JSON")
+
+
+EXCEPTION_HANDLERS: dict[Any, Any] = {
+    OAuthError: oauth_error,
+    ClientDisconnect: disconnected,
+    404: http_error,
+    405: http_error,
+    Exception: server_error,
+}

@@ -1,0 +1,86 @@
+"""`POST /introspect`: token introspection for resource servers (RFC 7662 §2)."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tokensvc.endpoints.http import NO_STORE, JsonResponse, bearer, read_form
+from tokensvc.endpoints.service import guard, service_of
+from tokensvc.errors import InvalidRequest, TemporarilyUnavailable
+from tokensvc.identity import IdentityEnded
+from tokensvc.ledger.marks import Dead
+from tokensvc.observability import warn
+from tokensvc.protocol.client_authentication import parse_basic
+from tokensvc.protocol.resource_indicator import Resource
+from tokensvc.protocol.server import AuthorizationServer
+from tokensvc.tokens.artefact import Unsealable
+from tokensvc.tokens.kinds import AccessToken
+
+
+class _Inactive(Exception):
+    """Why a token is not active. The caller is told no more than that it is not (§2.2)."""
+
+
+async def introspect(request: Request) -> Response:
+    service = service_of(request)
+    now = service.clock()
+    if not service.introspection:
+        raise TemporarilyUnavailable("introspection is not configured: TOKENSVC_INTROSPECTION_TOKENS is not set")
+    resource = guard(request, service, service.introspection, _credential(request), "introspection")
+    parameters = (await read_form(request)).check()
+    if "token" not in parameters:
+        raise InvalidRequest("token is missing")
+    try:
+        token = await _active(parameters["token"], resource, service.server, now)
+    except _Inactive as inactive:
+        warn("token inactive", reason=str(inactive))
+        return JsonResponse({"active": False}, headers=NO_STORE)
+    return JsonResponse(_response(token, resource, service.server), headers=NO_STORE)
+
+
+async def _active(value: str, resource: Resource | None, server: AuthorizationServer, now: int) -> AccessToken:
+    """The token, if it is active for this resource. Raises _Inactive."""
+    try:
+        token = server.sealer.unseal(AccessToken, value, now)
+    except Unsealable as error:
+        raise _Inactive(str(error)) from None
+    if now >= min(token.exp, token.iat + server.clients.lifetimes(token.client).access):
+        raise _Inactive(f"expired (family {token.family})")
+    if resource is None or token.resource != resource.digest:
+        raise _Inactive(f"for another resource (family {token.family})")
+    try:
+        await server.ledger.check(token.minted)
+        await server.identities.confirm(token.credential, token.identity, now)
+    except (Dead, IdentityEnded) as ended:
+        raise _Inactive(f"{ended} (family {token.family})") from None
+    return token
+
+
+def _response(token: AccessToken, resource: Resource | None, server: AuthorizationServer) -> dict[str, Any]:
+    account, user, role = token.identity
+    return {
+        "active": True,
+        "iss": server.issuer,
+        "sub": token.identity.sub,
+        "aud": resource.identifier if resource else "",
+        "client_id": token.client,
+        "scope": token.scope,
+        "token_type": "Bearer",
+        "iat": token.iat // 1000,
+        "exp": min(token.exp, token.iat + server.clients.lifetimes(token.client).access) // 1000,
+        "jti": token.jti,
+        "family": token.family,
+        "account": account,
+        "user": user,
+        "role": role,
+    }
+
+
+def _credential(request: Request) -> str | None:
+    """The resource server's secret: a bearer, or the password of Basic with any user name."""
+    authorization = request.headers.get("authorization")
+    try:
+        return bearer(authorization) or parse_basic(authorization or "")[1]
+    except ValueError:
+        return None

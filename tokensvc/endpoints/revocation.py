@@ -1,0 +1,57 @@
+"""`POST /revoke`: token revocation (RFC 7009 §2). A refresh token ends its family, an access token only itself."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tokensvc.endpoints.http import NO_STORE, read_form
+from tokensvc.endpoints.service import service_of
+from tokensvc.endpoints.token import authenticate_client
+from tokensvc.errors import InvalidGrant, InvalidRequest, OAuthError
+from tokensvc.ledger import marks
+from tokensvc.ledger.marks import Mark, Subject
+from tokensvc.observability import log, warn
+from tokensvc.protocol.client import Client
+from tokensvc.protocol.server import AuthorizationServer
+from tokensvc.tokens.artefact import Unsealable
+from tokensvc.tokens.kinds import AccessToken, RefreshToken
+
+
+async def revoke(request: Request) -> Response:
+    service = service_of(request)
+    now = service.clock()
+    try:
+        parameters = (await read_form(request)).check()
+        client = authenticate_client(request, parameters, service, now)
+        if "token" not in parameters:
+            raise InvalidRequest("token is missing")
+        token = _unseal(parameters["token"], service.server, now)
+        if token is not None:
+            subject, mark = _mark(token, client, now)
+            await service.server.ledger.mark(subject, mark, now)
+            log("token revoked", subject=marks.subject_text(subject), client=client.handle)
+    except OAuthError as error:
+        warn("revocation refused", error=error.error, reason=error.reason)
+        raise
+    return Response(status_code=200, headers=NO_STORE)
+
+
+def _unseal(value: str, server: AuthorizationServer, now: int) -> RefreshToken | AccessToken | None:
+    """The token, whatever its hint said; None for one that is unknown or expired, which §2.2 does not call an error."""
+    kinds: tuple[type[RefreshToken] | type[AccessToken], ...] = (RefreshToken, AccessToken)
+    for kind in kinds:
+        try:
+            token = server.sealer.unseal(kind, value, now)
+        except Unsealable:
+            continue
+        return token if now < token.exp else None
+    return None
+
+
+def _mark(token: RefreshToken | AccessToken, client: Client, now: int) -> tuple[Subject, Mark]:
+    """The mark that ends it. It is kept until the last token of the family has expired. Raises InvalidGrant."""
+    if token.client != client.handle:
+        raise InvalidGrant("the token was issued to another client", reason=f"token of {token.client}")
+    if isinstance(token, AccessToken):
+        return marks.token(token.jti), Mark(now, token.exp)
+    last = max(token.authorized_at + client.lifetimes.refresh_max, token.exp, now) + client.lifetimes.access
+    return marks.family(token.family), Mark(now, last)

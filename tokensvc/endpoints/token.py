@@ -1,0 +1,83 @@
+"""`POST /token`: the token endpoint (OAuth 2.1 §3.2)."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tokensvc.endpoints.http import NO_STORE, JsonResponse, read_form
+from tokensvc.endpoints.service import Service, address_of, service_of
+from tokensvc.errors import InvalidClient, InvalidRequest, OAuthError, UnsupportedGrantType
+from tokensvc.grants import authorization_code, refresh_token
+from tokensvc.grants.minting import Issued
+from tokensvc.observability import log, warn
+from tokensvc.protocol.client import Client
+from tokensvc.protocol.client_authentication import ClientCredentials, authenticate
+from tokensvc.protocol.server import AuthorizationServer
+
+GrantType = Callable[[Mapping[str, str], Client, AuthorizationServer, int], Awaitable[Issued]]
+
+GRANT_TYPES: dict[str, GrantType] = {
+    "authorization_code": authorization_code.grant,
+    "refresh_token": refresh_token.grant,
+}
+"""What is advertised and what is accepted, in one table."""
+
+
+async def token(request: Request) -> Response:
+    service = service_of(request)
+    now = service.clock()
+    grant_type = client = ""
+    try:
+        parameters = (await read_form(request)).check()
+        grant_type = parameters.get("grant_type", "")
+        grant = _grant(grant_type)
+        authenticated = authenticate_client(request, parameters, service, now)
+        client = authenticated.handle
+        issued = await grant(parameters, authenticated, service.server, now)
+    except OAuthError as error:
+        warn("token refused", grant_type=grant_type[:64], client=client, error=error.error, reason=error.reason)
+        raise
+    log(
+        "token issued",
+        grant_type=grant_type,
+        client=client,
+        family=issued.family,
+        generation=issued.generation,
+        outcome=issued.outcome,
+    )
+    return JsonResponse(_response(issued), headers=NO_STORE)
+
+
+def authenticate_client(request: Request, parameters: Mapping[str, str], service: Service, now: int) -> Client:
+    """The client of a request. Raises InvalidClient; TooManyRequests after many wrong secrets from one address."""
+    credentials = ClientCredentials.parse(
+        request.headers.get("authorization"), parameters.get("client_id"), parameters.get("client_secret")
+    )
+    address = address_of(request)
+    if credentials.secrets:
+        service.attempts.check("client secret", address)
+    try:
+        return authenticate(credentials, service.server.clients, now)
+    except InvalidClient:
+        if credentials.secrets:
+            service.attempts.failed("client secret", address)
+        raise
+
+
+def _grant(grant_type: str) -> GrantType:
+    if not grant_type:
+        raise InvalidRequest("grant_type is missing")
+    if grant_type not in GRANT_TYPES:
+        raise UnsupportedGrantType("grant_type is not supported")
+    return GRANT_TYPES[grant_type]
+
+
+def _response(issued: Issued) -> dict[str, str | int]:
+    response: dict[str, str | int] = {
+        "access_token": issued.access_token,
+        "token_type": "Bearer",
+        "expires_in": issued.expires_in,
+        "scope": issued.scope,
+    }
+    return response if issued.refresh_token is None else response | {"refresh_token": issued.refresh_token}

@@ -1,0 +1,65 @@
+"""The authorization code grant (OAuth 2.1 §4.1): a code for a person's approval, tokens for a code."""
+
+from collections.abc import Mapping
+
+from tokensvc.errors import InvalidGrant, InvalidRequest, InvalidTarget
+from tokensvc.grants.minting import Issued, advance, check_client, mint, open_parent, refusal
+from tokensvc.identity import SignedIn
+from tokensvc.protocol.client import Client
+from tokensvc.protocol.pkce import check_verifier
+from tokensvc.protocol.server import AuthorizationServer
+from tokensvc.tokens.kinds import AuthorizationCode, AuthorizationRequest, digest, new_family, subjects_of
+
+
+async def approve(
+    request: AuthorizationRequest, signed_in: SignedIn, server: AuthorizationServer, now: int
+) -> tuple[str, AuthorizationCode]:
+    """The code for a request that a person approved, sealed and as it is.
+
+    A person who signs in after a revocation is let in again, so the authorization lies after every mark on them.
+    """
+    identity, credential = signed_in.identity, signed_in.credential
+    authorized_at = await server.ledger.lift(subjects_of(identity, credential, request.client), now)
+    lifetime = server.clients.lifetimes(request.client).code
+    code = AuthorizationCode(
+        family=new_family(),
+        client=request.client,
+        identity=identity,
+        credential=credential,
+        resource=request.resource,
+        scope=request.scope,
+        authorized_at=authorized_at,
+        lifetime=now + lifetime - authorized_at,
+        redirect=_redirect_digest(request.redirect_uri),
+        code_challenge=request.code_challenge,
+    )
+    return server.sealer.seal(code, now), code
+
+
+async def grant(parameters: Mapping[str, str], client: Client, server: AuthorizationServer, now: int) -> Issued:
+    """Redeem a code (§4.1.3). Nothing is used up by a request that does not come from the code's own client."""
+    if "code" not in parameters:
+        raise InvalidRequest("code is missing")
+    code = open_parent(AuthorizationCode, parameters["code"], server, now)
+    if now >= code.iat + client.lifetimes.code:
+        raise refusal(AuthorizationCode, "older than the present lifetime of codes", code)
+    check_client(code, client)
+    redirect_uri = parameters.get("redirect_uri")
+    if redirect_uri is not None and _redirect_digest(redirect_uri) != code.redirect:
+        raise refusal(AuthorizationCode, "another redirect_uri than the request's", code)
+    check_verifier(parameters.get("code_verifier"), code.code_challenge)
+    check_resource(parameters.get("resource"), code.resource, server)
+    return mint(code, await advance(code, client, server, now), client, server, now, code.scope)
+
+
+def check_resource(requested: str | None, granted: str, server: AuthorizationServer) -> None:
+    """InvalidGrant for a resource that was taken away, InvalidTarget for another than the grant's (RFC 8707 §2.2)."""
+    if server.resources.sealed(granted) is None:
+        raise InvalidGrant("the resource of this grant is not served any more")
+    if requested is not None and server.resources.find(requested).digest != granted:
+        raise InvalidTarget("the grant is for another resource")
+
+
+def _redirect_digest(redirect_uri: str) -> str:
+    """Of the URI as it was written: at the token endpoint it has to be the same to the letter."""
+    return digest(redirect_uri, 16)

@@ -1,0 +1,25 @@
+"""The refresh token grant (OAuth 2.1 §4.3): every use rotates, and a repeat inside the grace window gets the head."""
+
+from collections.abc import Mapping
+
+from tokensvc.errors import InvalidRequest
+from tokensvc.grants.authorization_code import check_resource
+from tokensvc.grants.minting import Issued, advance, check_client, mint, open_parent, refusal
+from tokensvc.protocol.client import Client
+from tokensvc.protocol.server import AuthorizationServer
+from tokensvc.tokens.kinds import RefreshToken
+
+
+async def grant(parameters: Mapping[str, str], client: Client, server: AuthorizationServer, now: int) -> Issued:
+    """Raises InvalidGrant; a replay outside the window has then ended the family (OAuth 2.1 §4.3.1)."""
+    if "refresh_token" not in parameters:
+        raise InvalidRequest("refresh_token is missing")
+    token = open_parent(RefreshToken, parameters["refresh_token"], server, now)
+    if now >= min(token.iat + client.lifetimes.refresh, token.authorized_at + client.lifetimes.refresh_max):
+        raise refusal(RefreshToken, "older than the present lifetime of refresh tokens", token)
+    check_client(token, client)
+    if "refresh_token" not in client.grant_types:
+        raise refusal(RefreshToken, "the client has no refresh_token grant any more", token)
+    check_resource(parameters.get("resource"), token.resource, server)
+    scope = server.scopes.narrow(parameters.get("scope", token.scope), token.scope) or server.scopes.grant(token.scope)
+    return mint(token, await advance(token, client, server, now), client, server, now, scope)

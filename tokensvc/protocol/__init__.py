@@ -1,0 +1,1 @@
+"""The protocol's nouns: clients, redirect URIs, scopes, resources, PKCE, and how their values are checked."""

@@ -1,0 +1,27 @@
+"""The authorization server as one value: everything that a grant or an endpoint decides with."""
+
+from dataclasses import dataclass
+
+from tokensvc.identity import IdentitySource
+from tokensvc.ledger import Ledger
+from tokensvc.protocol.client import Clients, Lifetimes
+from tokensvc.protocol.redirect_uri import RedirectPolicy
+from tokensvc.protocol.resource_indicator import Resources
+from tokensvc.protocol.scope import Scopes
+from tokensvc.tokens.sealer import Sealer
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationServer:
+    """`grace` is in milliseconds."""
+
+    issuer: str
+    sealer: Sealer
+    ledger: Ledger
+    identities: IdentitySource
+    clients: Clients
+    redirect_policy: RedirectPolicy
+    resources: Resources
+    scopes: Scopes
+    lifetimes: Lifetimes
+    grace: int
