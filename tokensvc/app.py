@@ -59,16 +59,17 @@ def create() -> Starlette:
     configure()
     settings = environment.load()
     check_names(settings)
+    for name, nearest in environment.unknown_names(os.environ).items():
+        warn("unknown setting", variable=name, nearest=nearest)
     return build(settings)
 
 
 def check_names(settings: Settings) -> None:
-    """Warn of `TOKENSVC_` names that are no settings; refuse them under TOKENSVC_STRICT."""
+    """Raise SettingsError for a `TOKENSVC_` name that is no setting, where TOKENSVC_STRICT asks for it."""
     for name, nearest in environment.unknown_names(os.environ).items():
-        remedy = f"Did you mean {nearest}?" if nearest else "See the README for the settings"
         if settings.strict:
+            remedy = f"Did you mean {nearest}?" if nearest else "See the README for the settings"
             raise SettingsError(name, "is no setting of this version", remedy)
-        warn("unknown setting", variable=name, nearest=nearest)
 
 
 def build(settings: Settings, clock: Clock | None = None) -> Starlette:

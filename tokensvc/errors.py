@@ -39,7 +39,17 @@ class InvalidClient(OAuthError):
 
 
 class InvalidGrant(OAuthError):
+    """`family` names the grant, where the artefact opened, for the log."""
+
     error = "invalid_grant"
+
+    def __init__(self, description: str, *, reason: str = "", family: str = "") -> None:
+        super().__init__(description, reason=reason)
+        self.family = family
+
+
+class ReplayedGrant(InvalidGrant):
+    """A code or refresh token came again that may not, and its family has ended with this."""
 
 
 class UnauthorizedClient(OAuthError):

@@ -9,7 +9,7 @@ import binascii
 import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -20,8 +20,11 @@ from tokensvc.errors import SettingsError
 State = Literal["staged", "active", "retired"]
 
 _KID = re.compile(r"[A-Za-z0-9_-]{1,16}")
+_UNIX = re.compile(r"[0-9]{1,11}")
+_RFC3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-]00:00)")
+_EPOCH = datetime.fromtimestamp(0, UTC)
 _SECRET_BYTES = 32
-# 32 random bytes hold fewer distinct values than this about once in 10^24 rings; the examples in our docs always do.
+# 32 random bytes hold fewer distinct values than this about once in 10^25 rings; the examples in our docs always do.
 _DISTINCT_BYTES = 12
 _NEW = "Make an entry with `tokensvc keys new`"
 
@@ -54,9 +57,7 @@ class KeyRing:
         if len({version.kid for version in versions}) < len(versions):
             raise SettingsError(variable, "lists a kid twice", "Give every version a kid of its own")
         if all(version.activates > now for version in versions):
-            raise SettingsError(
-                variable, "has no version that is active yet", "Keep one whose activation is past"
-            )
+            raise SettingsError(variable, "has no version that is active yet", "Keep one whose activation is past")
         return cls(versions)
 
     def active(self, now: int) -> KeyVersion:
@@ -91,21 +92,20 @@ def derive(version: KeyVersion, *labels: str) -> bytes:
 
 def parse_time(text: str) -> int:
     """RFC 3339 in UTC, or Unix seconds, as milliseconds. Raises ValueError."""
-    if text.isascii() and text.isdigit() and len(text) <= 12:
+    if _UNIX.fullmatch(text):
         return int(text) * 1000
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("a time needs its zone, for example 2027-01-31T00:00:00Z")
-    return int(moment.astimezone(UTC).timestamp() * 1000)
+    if not _RFC3339.fullmatch(text):
+        raise ValueError("a time is RFC 3339 in UTC, for example 2027-01-31T00:00:00Z, or Unix seconds")
+    return (datetime.fromisoformat(text.upper()) - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _parse_version(entry: str, variable: str) -> KeyVersion:
     name, equals, secret = entry.partition("=")
-    kid, _, activation = name.partition("@")
+    kid, at, activation = name.partition("@")
     if not equals or not _KID.fullmatch(kid):
         raise SettingsError(variable, "has an entry that is not kid[@activation]=secret", _NEW)
     try:
-        activates = parse_time(activation) if activation else 0
+        activates = parse_time(activation) if at else 0
     except ValueError:
         remedy = "Use RFC 3339 in UTC, such as 2027-01-31T00:00:00Z, or Unix seconds"
         raise SettingsError(variable, f"has an activation of {kid} that is no time", remedy) from None
@@ -118,9 +118,7 @@ def _parse_secret(text: str, kid: str, variable: str) -> bytes:
     except (binascii.Error, ValueError):
         secret = b""
     if len(secret) != _SECRET_BYTES or base64.urlsafe_b64encode(secret).decode().rstrip("=") != text:
-        raise SettingsError(
-            variable, f"has a secret of {kid} that is not 32 bytes in unpadded base64url", _NEW
-        )
+        raise SettingsError(variable, f"has a secret of {kid} that is not 32 bytes in unpadded base64url", _NEW)
     if len(set(secret)) < _DISTINCT_BYTES:
         raise SettingsError(variable, f"has a secret of {kid} that is not random, like an example's", _NEW)
     return secret

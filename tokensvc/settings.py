@@ -9,6 +9,7 @@ import os
 import re
 import stat
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -81,6 +82,16 @@ class Settings(BaseSettings):
         ):
             raise ValueError("is not in canonical form: lower-case scheme and host, ASCII only")
         return issuer
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies_are_networks(cls, proxies: str) -> str:
+        for network in filter(None, (part.strip() for part in proxies.split(","))):
+            try:
+                ip_network(network)
+            except ValueError:
+                raise ValueError("has an entry that is no CIDR, such as 10.0.0.0/8") from None
+        return proxies
 
     @classmethod
     def settings_customise_sources(
@@ -160,5 +171,5 @@ def _first_problem(error: ValidationError) -> SettingsError:
         )
         return SettingsError(variable_name(field), "is not set", remedy)
     message = problem["msg"].removeprefix("Value error, ")
-    message = message if message.startswith("is ") else f"is refused: {message[:1].lower()}{message[1:]}"
+    message = message if message.startswith(("is ", "has ")) else f"is refused: {message[:1].lower()}{message[1:]}"
     return SettingsError(variable_name(field), message, f"It is: {description}")

@@ -19,7 +19,11 @@ from tokensvc.tokens.kinds import AccessToken
 
 
 class _Inactive(Exception):
-    """Why a token is not active. The caller is told no more than that it is not (§2.2)."""
+    """Why a token is not active, for the log. The caller is told no more than that it is not (§2.2)."""
+
+    def __init__(self, reason: str, family: str = "") -> None:
+        super().__init__(reason)
+        self.family = family
 
 
 async def introspect(request: Request) -> Response:
@@ -34,7 +38,7 @@ async def introspect(request: Request) -> Response:
     try:
         token = await _active(parameters["token"], resource, service.server, now)
     except _Inactive as inactive:
-        warn("token inactive", reason=str(inactive))
+        warn("token inactive", reason=str(inactive), family=inactive.family)
         return JsonResponse({"active": False}, headers=NO_STORE)
     return JsonResponse(_response(token, resource, service.server), headers=NO_STORE)
 
@@ -46,14 +50,14 @@ async def _active(value: str, resource: Resource | None, server: AuthorizationSe
     except Unsealable as error:
         raise _Inactive(str(error)) from None
     if now >= min(token.exp, token.iat + server.clients.lifetimes(token.client).access):
-        raise _Inactive(f"expired (family {token.family})")
+        raise _Inactive("expired", token.family)
     if resource is None or token.resource != resource.digest:
-        raise _Inactive(f"for another resource (family {token.family})")
+        raise _Inactive("for another resource", token.family)
     try:
         await server.ledger.check(token.minted)
         await server.identities.confirm(token.credential, token.identity, now)
     except (Dead, IdentityEnded) as ended:
-        raise _Inactive(f"{ended} (family {token.family})") from None
+        raise _Inactive(str(ended), token.family) from None
     return token
 
 

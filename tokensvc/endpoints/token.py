@@ -7,7 +7,14 @@ from starlette.responses import Response
 
 from tokensvc.endpoints.http import NO_STORE, JsonResponse, read_form
 from tokensvc.endpoints.service import Service, address_of, service_of
-from tokensvc.errors import InvalidClient, InvalidRequest, OAuthError, UnsupportedGrantType
+from tokensvc.errors import (
+    InvalidClient,
+    InvalidGrant,
+    InvalidRequest,
+    OAuthError,
+    ReplayedGrant,
+    UnsupportedGrantType,
+)
 from tokensvc.grants import authorization_code, refresh_token
 from tokensvc.grants.minting import Issued
 from tokensvc.observability import log, warn
@@ -23,6 +30,8 @@ GRANT_TYPES: dict[str, GrantType] = {
 }
 """What is advertised and what is accepted, in one table."""
 
+_EVENTS = {"advanced": "token issued", "trusted": "token issued on trust", "repeated": "token repeated"}
+
 
 async def token(request: Request) -> Response:
     service = service_of(request)
@@ -36,17 +45,18 @@ async def token(request: Request) -> Response:
         client = authenticated.handle
         issued = await grant(parameters, authenticated, service.server, now)
     except OAuthError as error:
-        warn("token refused", grant_type=grant_type[:64], client=client, error=error.error, reason=error.reason)
+        _warn(error, grant_type, client)
         raise
-    log(
-        "token issued",
-        grant_type=grant_type,
-        client=client,
-        family=issued.family,
-        generation=issued.generation,
-        outcome=issued.outcome,
-    )
+    event = _EVENTS[issued.outcome]
+    log(event, grant_type=grant_type, client=client, family=issued.family, generation=issued.generation)
     return JsonResponse(_response(issued), headers=NO_STORE)
+
+
+def _warn(error: OAuthError, grant_type: str, client: str) -> None:
+    """Why no token was issued, with the family where the artefact opened."""
+    event = "token replayed" if isinstance(error, ReplayedGrant) else "token refused"
+    family = error.family if isinstance(error, InvalidGrant) else ""
+    warn(event, grant_type=grant_type[:64], client=client, family=family, error=error.error, reason=error.reason)
 
 
 def authenticate_client(request: Request, parameters: Mapping[str, str], service: Service, now: int) -> Client:

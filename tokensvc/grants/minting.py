@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from tokensvc.errors import InvalidGrant
+from tokensvc.errors import InvalidGrant, ReplayedGrant
 from tokensvc.identity import IdentityEnded
 from tokensvc.ledger import Advanced, Replayed, Step
 from tokensvc.ledger.marks import Dead
@@ -54,7 +54,8 @@ async def advance(
     except Dead as dead:
         raise refusal(type(parent), str(dead), parent) from None
     except Replayed as replayed:
-        raise refusal(type(parent), f"replayed: {replayed}", parent) from None
+        description = refusal(type(parent), "").description
+        raise ReplayedGrant(description, reason=f"replayed: {replayed}", family=parent.family) from None
 
 
 def mint(parent: Grant, step: Advanced, client: Client, server: AuthorizationServer, now: int, scope: str) -> Issued:
@@ -99,8 +100,7 @@ def refusal(
 ) -> InvalidGrant:
     """One answer for every way of not being valid; the log tells them apart."""
     name = "code" if kind is AuthorizationCode else "refresh token"
-    where = f" (family {parent.family})" if parent else ""
-    return InvalidGrant(f"the {name} is not valid", reason=f"{reason}{where}")
+    return InvalidGrant(f"the {name} is not valid", reason=reason, family=parent.family if parent else "")
 
 
 def _access_expiry(client: Client, now: int) -> int:

@@ -47,7 +47,8 @@ class ApiKeys:
         return cls(keys)
 
     async def sign_in(self, secret: str, now: int) -> SignedIn | None:
-        key = self._by_digest.get(hashlib.sha256(secret.encode()).hexdigest())
+        # Pasted keys bring spaces and line ends along.
+        key = self._by_digest.get(hashlib.sha256(secret.strip().encode()).hexdigest())
         if key is None or key.activates > now:
             return None
         return SignedIn(key.identity, key.credential)

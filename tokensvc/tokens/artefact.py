@@ -12,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 
 class Unsealable(Exception):
-    """The one error for every way of not being an artefact of the kind that was asked for. The message is for the log."""
+    """The one error for every way of not being an artefact of the kind asked for. The message is for the log."""
 
 
 def claim(name: str, default: Any = MISSING) -> Any:

@@ -23,7 +23,7 @@ class Grant(Artefact):
 
     family: str = claim("f")
     client: str = claim("c")
-    identity: Identity = claim("w")
+    identity: Identity = claim("w")  # noqa: RUF009  # a dataclass field, which each instance sets
     credential: str = claim("d")
     resource: str = claim("o")
     scope: str = claim("s")

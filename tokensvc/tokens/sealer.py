@@ -62,16 +62,12 @@ class Sealer:
         self._announced = lru_cache(_KEYS_CACHED)(self._find)
 
     def seal(self, artefact: Artefact, now: int) -> str:
-        """Raises ValueError for an artefact that is longer than its kind may be: nobody would open it."""
         kind = artefact.kind
         key = self._key(kind, self._ring(kind).active(now).kid, _day(kind, now))
         claims = artefact.to_claims()
         nonce = hmac.digest(key.nonce_key, claims, "sha256")[:12] if key.nonce_key else os.urandom(12)
         sealed = key.cipher.encrypt(nonce, claims, key.header)
-        value = f"{key.head}.{_b64(nonce)}.{_b64(sealed[:-16])}.{_b64(sealed[-16:])}"
-        if len(value) > artefact.longest:
-            raise ValueError(f"{kind} would be longer than {artefact.longest} characters")
-        return value
+        return f"{key.head}.{_b64(nonce)}.{_b64(sealed[:-16])}.{_b64(sealed[-16:])}"
 
     def unseal(self, kind: type[Kind], value: str, now: int) -> Kind:
         """Raises Unsealable, whatever is wrong: with another kind, version, issuer or day it does not open either."""
@@ -121,7 +117,7 @@ class Sealer:
         head = f"{self._prefix}{kind}_{header}."
         if day is not None:
             return _Key(head, header.encode(), AESGCM(derive(version, "seal", *place, str(day))))
-        # A client_id has to be the same for the same registration, so its nonce is a MAC of the claims (as in RFC 8452).
+        # The same registration has to give the same client_id, so its nonce is a MAC of the claims.
         return _Key(
             head,
             header.encode(),

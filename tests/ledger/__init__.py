@@ -1,0 +1,1 @@
+"""The ledger: its algebra, its marks, and every adapter."""

@@ -1,0 +1,218 @@
+"""Mutated JWEs: none is accepted, nothing but Unsealable is raised, and no message holds what was presented.
+
+`MUTATIONS` says how many: a sample by default, a million for a soak.
+"""
+
+import base64
+import json
+import os
+import random
+from collections.abc import Callable
+from typing import Any
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from tests.tokens.examples import EXAMPLES, NOW, reference, sealer
+from tokensvc.tokens.artefact import Artefact, Unsealable
+
+MUTATIONS = int(os.environ.get("MUTATIONS", "20000"))
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+HOSTILE = "=+/. \n\0é\ud800"
+HEADERS: list[dict[str, Any]] = [
+    {"alg": "none"},
+    {"alg": "A256KW"},
+    {"alg": "A256GCMKW", "iv": "AAAAAAAAAAAAAAAA", "tag": "AAAAAAAAAAAAAAAAAAAAAA"},
+    {"alg": "PBES2-HS256+A128KW", "p2c": 2**31, "p2s": "AAAA"},
+    {"alg": "ECDH-ES", "epk": {"kty": "EC"}},
+    {"alg": "RSA-OAEP"},
+    {"alg": "DIR"},
+    {"alg": None},
+    {"alg": ["dir"]},
+    {"enc": "A128GCM"},
+    {"enc": "A128CBC-HS256"},
+    {"enc": "none"},
+    {"enc": 256},
+    {"zip": "DEF"},
+    {"crit": ["exp"]},
+    {"crit": []},
+    {"b64": False, "crit": ["b64"]},
+    {"p2c": 1},
+    {"typ": "JWT"},
+    {"cty": "JWT"},
+    {"jku": "https://attacker.example/keys"},
+    {"jwk": {"kty": "oct", "k": "AAAA"}},
+    {"x5u": "https://attacker.example"},
+    {"kid": ""},
+    {"kid": "../../dev/null"},
+    {"kid": "' OR 1=1 --"},
+    {"kid": "k1\0"},
+    {"kid": 1},
+    {"kid": None},
+    {"kid": ["k1.20600"]},
+    {"kid": "k" * 10_000},
+    {"kid": "k1.99999999999999999999"},
+    {"kid": "k1.-1"},
+    {"kid": "ｋ１.２０６００"},
+]
+SEALER = sealer()
+REFERENCE = reference()
+
+Mutation = Callable[[random.Random, Artefact, str], str]
+
+
+def test_mutated_jwe_is_never_accepted() -> None:
+    rng = random.Random(os.environ.get("MUTATIONS_SEED", "tokensvc"))
+    valid = [(artefact, SEALER.seal(artefact, NOW)) for artefact in EXAMPLES]
+    messages = set()
+    for number in range(MUTATIONS):
+        artefact, value = valid[number % len(valid)]
+        mutant = rng.choice(WAYS)(rng, artefact, value)
+        if mutant == value:
+            continue
+        try:
+            opened = SEALER.unseal(type(artefact), mutant, NOW)
+        except Unsealable as refusal:
+            messages.add(str(refusal))
+        else:
+            raise AssertionError(f"{mutant!r} opened as {opened!r}")
+    assert len(messages) <= 30, "what is said of a value depends on the value"
+    assert not any(value[i : i + 8] in message for message in messages for _, value in valid for i in range(len(value)))
+
+
+def test_header_of_another_form_is_refused_even_under_the_right_key() -> None:
+    """Whoever held the key could write it; nobody who does has reason to, so what differs is an attack or a mistake."""
+    for artefact in EXAMPLES:
+        value = SEALER.seal(artefact, NOW)
+        assert SEALER.unseal(type(artefact), resealed(artefact, value, header_of(value)), NOW) == artefact
+        for header in other_headers(header_of(value)):
+            try:
+                SEALER.unseal(type(artefact), resealed(artefact, value, header), NOW)
+            except Unsealable:
+                continue
+            raise AssertionError(f"{header!r} was accepted")
+
+
+def replace_character(rng: random.Random, artefact: Artefact, value: str) -> str:
+    at = rng.randrange(len(value))
+    return value[:at] + rng.choice(ALPHABET) + value[at + 1 :]
+
+
+def insert_hostile(rng: random.Random, artefact: Artefact, value: str) -> str:
+    at = rng.randrange(len(value) + 1)
+    return value[:at] + rng.choice(HOSTILE) + value[at + rng.randrange(2) :]
+
+
+def cut(rng: random.Random, artefact: Artefact, value: str) -> str:
+    start = rng.randrange(len(value))
+    return value[:start] + value[start + rng.randrange(1, 40) :]
+
+
+def repeat(rng: random.Random, artefact: Artefact, value: str) -> str:
+    start = rng.randrange(len(value))
+    return value[: start + rng.randrange(1, 40)] + value[start:]
+
+
+def swap(rng: random.Random, artefact: Artefact, value: str) -> str:
+    characters = list(value)
+    one, other = rng.randrange(len(value)), rng.randrange(len(value))
+    characters[one], characters[other] = characters[other], characters[one]
+    return "".join(characters)
+
+
+def flip_bits(rng: random.Random, artefact: Artefact, value: str) -> str:
+    """Bits of nonce, ciphertext or tag, so that it stays good base64url."""
+    parts = value.split(".")
+    place = rng.randrange(2, 5)
+    raw = bytearray(decode(parts[place]))
+    for _ in range(rng.choice((1, 1, 2, 8))):
+        raw[rng.randrange(len(raw))] ^= 1 << rng.randrange(8)
+    return ".".join((*parts[:place], encode(bytes(raw)), *parts[place + 1 :]))
+
+
+def splice(rng: random.Random, artefact: Artefact, value: str) -> str:
+    """A part of another good value, of the same kind or of another."""
+    parts = value.split(".")
+    other = SEALER.seal(rng.choice(EXAMPLES), NOW).split(".")
+    place = rng.randrange(len(parts))
+    parts[place] = other[place]
+    return ".".join(parts)
+
+
+def change_header(rng: random.Random, artefact: Artefact, value: str) -> str:
+    header = rng.choice(other_headers(header_of(value)))
+    prefix, _, rest = value.partition("_")
+    return f"{prefix}_{encode(header)}.{rest.partition('.')[2]}"
+
+
+def insert_encrypted_key(rng: random.Random, artefact: Artefact, value: str) -> str:
+    return value.replace("..", f".{encode(rng.randbytes(rng.randrange(1, 40)))}.")
+
+
+def random_parts(rng: random.Random, artefact: Artefact, value: str) -> str:
+    head, _, _ = value.partition("..")
+    sizes = (12, rng.randrange(300), 16) if rng.randrange(2) else (rng.randrange(20), rng.randrange(300), rng.randrange(20))
+    return ".".join((f"{head}.", *(encode(rng.randbytes(size)) for size in sizes)))
+
+
+WAYS: list[Mutation] = [
+    replace_character,
+    insert_hostile,
+    cut,
+    repeat,
+    swap,
+    flip_bits,
+    splice,
+    change_header,
+    insert_encrypted_key,
+    random_parts,
+]
+
+
+def other_headers(header: bytes) -> list[bytes]:
+    """Headers that differ from the one that is sealed with, in what they say or in how they are written."""
+    claims: dict[str, Any] = json.loads(header)
+    said = [json.dumps(claims | change, separators=(",", ":")).encode() for change in HEADERS]
+    kid = claims["kid"].encode()
+    written = [
+        json.dumps(claims).encode(),
+        json.dumps(dict(reversed(claims.items())), separators=(",", ":")).encode(),
+        header + b" ",
+        b" " + header,
+        b"\xef\xbb\xbf" + header,
+        header[:-1] + b',"kid":"' + kid + b'"}',
+        header[:-1] + b',"kid":"k1"}',
+        header[:-1] + b',"alg":"dir"}',
+        header.replace(b'{"alg"', b'{"kid":"x","alg"'),
+        header.replace(b'"dir"', b'"\\u0064ir"'),
+        header.replace(kid[:1], b"\\u%04x" % kid[0], 1),
+        header.replace(b'{"alg":"dir",', b"{"),
+        header.replace(b',"enc":"A256GCM"', b""),
+        header[:-1],
+        b"{}",
+        b"[]",
+        b"",
+        b"[" * 50,
+        header.decode().encode("utf-16"),
+    ]
+    return [other for other in (*said, *written) if other != header]
+
+
+def resealed(artefact: Artefact, value: str, header: bytes) -> str:
+    """The same claims under the right key, announced by another header."""
+    kid, _, day = json.loads(header_of(value))["kid"].partition(".")
+    cipher = AESGCM(REFERENCE.key("seal", artefact.kind, kid, day))
+    sealed = cipher.encrypt(bytes(12), artefact.to_claims(), encode(header).encode())
+    prefix = value.partition("_")[0]
+    return f"{prefix}_{encode(header)}..{encode(bytes(12))}.{encode(sealed[:-16])}.{encode(sealed[-16:])}"
+
+
+def header_of(value: str) -> bytes:
+    return decode(value.partition("_")[2].partition(".")[0])
+
+
+def decode(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def encode(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
