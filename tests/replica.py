@@ -11,6 +11,7 @@ import re
 import secrets
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -27,11 +28,16 @@ import httpx
 from tokensvc.identity import Identity
 from tokensvc.identity.api_keys import new_api_key
 
+KNOWN_SECRETS: set[str] = set()
+"""Whatever a Client sent or was given that no log may hold. Every Replica looks for it in its own when it stops."""
+
 API_KEY = "key_for-ada-which-is-long-enough"
 INTROSPECTION_TOKEN = "introspection-secret-of-the-tests"
 ADMIN_TOKEN = "admin-secret-of-the-tests"
 REDIRECT_URI = "http://127.0.0.1:33418/callback"
 SECONDS = 30.0
+TLS = ssl.create_default_context()
+"""For every HTTP client of the tests: to read the certificate authorities takes longer than a whole flow."""
 
 
 def ring_entry(kid: str, activation: str = "") -> str:
@@ -62,6 +68,11 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = SECONDS) 
     raise AssertionError(f"{what}: not within {seconds} s")
 
 
+def wait_until(moment: float) -> None:
+    """Wait until the clock, in seconds since the epoch, has passed a moment."""
+    wait_for(lambda: time.time() > moment, "the clock goes on", max(moment - time.time(), 0) + 5)
+
+
 def settings(ledger: str, port: int, **changes: str) -> dict[str, str]:
     """The variables of a replica; `changes` by field name, an empty value leaves a variable out."""
     values = {
@@ -73,7 +84,13 @@ def settings(ledger: str, port: int, **changes: str) -> dict[str, str]:
         "introspection_tokens": INTROSPECTION_TOKEN,
         "admin_tokens": ADMIN_TOKEN,
     } | changes
-    return {f"TOKENSVC_{name.upper()}": value for name, value in values.items() if value}
+    return changed({}, **values)
+
+
+def changed(environment: Mapping[str, str], **changes: str) -> dict[str, str]:
+    """The variables with `changes` by field name, an empty value leaving one out."""
+    values = dict(environment) | {f"TOKENSVC_{name.upper()}": value for name, value in changes.items()}
+    return {name: value for name, value in values.items() if value}
 
 
 @dataclass
@@ -102,7 +119,12 @@ class Replica:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TOKENSVC_")}
         command = [sys.executable, "-m", "tokensvc", "serve", "--port", str(self.port), "--workers", str(self.workers)]
         self.process = subprocess.Popen(
-            command, env=inherited | dict(self.environment), stderr=subprocess.PIPE, text=True, cwd=self.directory
+            command,
+            env=inherited | dict(self.environment),
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.directory,
+            process_group=0,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -116,6 +138,26 @@ class Replica:
         self._reader.join(SECONDS)
         if self.process.stderr:
             self.process.stderr.close()
+        assert not self.leaks(), "the log of a replica holds a secret"
+
+    def kill(self) -> None:
+        """End it at once, with all of its workers."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.stop()
+
+    def restart(self, **changes: str) -> Replica:
+        """Stop it and start it again with changed variables, on the same port and with the same ledger."""
+        self.stop()
+        self.environment = changed(self.environment, **changes)
+        return self.start()
+
+    def twin(self, **changes: str) -> Replica:
+        """Another replica, not started yet, with the same variables but for `changes`, and its own port."""
+        return Replica(changed(self.environment, **changes), free_port(), self.workers, self.directory)
+
+    def leaks(self) -> set[str]:
+        """Secrets that stand in the log, whole or in part: those that clients saw, and those of the variables."""
+        return leaks("".join(self.lines), KNOWN_SECRETS | _secrets_of(self.environment))
 
     @property
     def log(self) -> list[dict[str, Any]]:
@@ -140,7 +182,7 @@ class Replica:
         if self.process.poll() is not None:
             raise AssertionError("the replica ended: " + "".join(self.lines))
         try:
-            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
+            return httpx.get(f"{self.url}/readyz", timeout=5, verify=TLS).status_code == 200
         except httpx.TransportError:
             return False
 
@@ -162,10 +204,12 @@ class Client:
     client_id: str = ""
     client_secret: str = ""
     api_key: str = API_KEY
-    http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=SECONDS))
+    http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=SECONDS, verify=TLS))
 
     def __post_init__(self) -> None:
         weakref.finalize(self, self.http.close)
+        KNOWN_SECRETS.update({self.verifier, self.api_key, INTROSPECTION_TOKEN, ADMIN_TOKEN})
+        self.http.event_hooks = {"response": [_remember]}
 
     @property
     def challenge(self) -> str:
@@ -256,6 +300,36 @@ def tokens(response: httpx.Response) -> Tokens:
     assert response.status_code == 200, response.text
     answer = response.json()
     return Tokens(answer["access_token"], answer.get("refresh_token", ""), answer)
+
+
+def leaks(text: str, known: set[str]) -> set[str]:
+    """The secrets that stand in a text. Of long ones a part is enough: 24 characters, more than any name in a log."""
+    parts = set(re.findall(r"[A-Za-z0-9_.~-]{24,}", text))
+    return {
+        secret
+        for secret in known
+        if any(part in secret or secret in part for part in parts)
+        or (not re.fullmatch(r"[A-Za-z0-9_.~-]{24,}", secret) and json.dumps(secret)[1:-1] in text)
+    }
+
+
+def _secrets_of(environment: Mapping[str, str]) -> set[str]:
+    rings = [environment.get(f"TOKENSVC_{name}", "") for name in ("KEYS", "CLIENT_KEYS")]
+    return {entry.partition("=")[2] for ring in rings for entry in ring.split(",") if entry}
+
+
+def _remember(response: httpx.Response) -> None:
+    """Keep what this exchange showed of codes, tokens, secrets, sealed requests and cookies."""
+    response.read()
+    KNOWN_SECRETS.update(value for value in response.cookies.values() if len(value) > 16)
+    KNOWN_SECRETS.update(hidden_inputs(response.text).values())
+    if code := dict(parse_qsl(urlsplit(response.headers.get("location", "")).query)).get("code"):
+        KNOWN_SECRETS.add(code)
+    if response.headers.get("content-type") == "application/json" and isinstance(answer := response.json(), dict):
+        names = ("access_token", "refresh_token", "client_secret", "client_id")
+        values = (answer.get(name) for name in names)
+        # A client handle is no secret, and stands in every line.
+        KNOWN_SECRETS.update(value for value in values if value and len(value) > 22)
 
 
 def hidden_inputs(page: str) -> dict[str, str]:

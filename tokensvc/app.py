@@ -16,6 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tokensvc import __version__
 from tokensvc import settings as environment
 from tokensvc.endpoints import (
     admin,
@@ -38,7 +39,7 @@ from tokensvc.ledger.algebra import State
 from tokensvc.ledger.marks import Mark, Subject, parse_denylist
 from tokensvc.ledger.memory import MemoryLedger
 from tokensvc.ledger.sqlite import SqliteLedger
-from tokensvc.observability import configure, request_id, warn
+from tokensvc.observability import configure, log, request_id, warn
 from tokensvc.protocol.client import Clients, Lifetimes
 from tokensvc.protocol.preregistered import parse_clients
 from tokensvc.protocol.redirect_uri import RedirectPolicy
@@ -200,8 +201,10 @@ def _lifespan(service: Service, marks: dict[Subject, Mark]) -> Any:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         await service.server.ledger.merge(State(marks=marks), service.clock())
+        log("replica started", version=__version__, issuer=service.server.issuer)
         yield
         await service.server.ledger.close()
+        log("replica stopped")
 
     return lifespan
 

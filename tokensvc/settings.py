@@ -27,6 +27,8 @@ Seconds = Annotated[int, Field(ge=1, le=CEILING)]
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 # What Kubernetes injects for a service called tokensvc; never settings of ours.
 _KUBERNETES = re.compile(r"TOKENSVC_(PORT(_.*)?|SERVICE_(HOST|PORT).*)")
+# RFC 3986 §2, less what an issuer has no place for: query, fragment, user name.
+_URL = re.compile(r"([A-Za-z0-9._~:/\[\]!$&'()*+,;=-]|%[0-9A-F]{2})+")
 _DAY = 86_400
 
 
@@ -77,10 +79,12 @@ class Settings(BaseSettings):
             raise ValueError("is not a base URL without a trailing slash, query, fragment or user name")
         if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
             raise ValueError("is not https, which every host but loopback needs")
-        if issuer != f"{parts.scheme}://{parts.netloc.lower()}{parts.path}" or not re.fullmatch(
-            r"[!-~]+", issuer
-        ):
-            raise ValueError("is not in canonical form: lower-case scheme and host, ASCII only")
+        if issuer != f"{parts.scheme}://{parts.netloc.lower()}{parts.path}" or not _URL.fullmatch(issuer):
+            raise ValueError("is not in canonical form: lower-case scheme and host, the characters of a URL only")
+        if parts.netloc.endswith(":") or parts.port == {"https": 443, "http": 80}[parts.scheme]:
+            raise ValueError("is not in canonical form: a port is left out where it is the scheme's own")
+        if {".", ".."} & set(parts.path.split("/")) or "//" in parts.path:
+            raise ValueError("is not in canonical form: its path has segments that clients remove")
         return issuer
 
     @field_validator("trusted_proxies")
@@ -111,7 +115,7 @@ class _FileSource(PydanticBaseSettingsSource):
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
         variable = variable_name(field_name)
         path = os.environ.get(f"{variable}_FILE") if field.annotation is SecretStr else None
-        if path is None:
+        if not path:
             return None, field_name, False
         if variable in os.environ:
             raise SettingsError(variable, f"is set, and {variable}_FILE too", "Set one of the two")

@@ -49,7 +49,9 @@ def sealer(keys: str = KEYS, client_keys: str = CLIENT_KEYS, issuer: str = ISSUE
     return Sealer(ring(keys), ring(client_keys), issuer, prefix)
 
 
-def reference(keys: str = KEYS, client_keys: str = CLIENT_KEYS, issuer: str = ISSUER, prefix: str = PREFIX) -> Reference:
+def reference(
+    keys: str = KEYS, client_keys: str = CLIENT_KEYS, issuer: str = ISSUER, prefix: str = PREFIX
+) -> Reference:
     return Reference(parse_ring(keys), parse_ring(client_keys), issuer, prefix)
 
 
@@ -81,11 +83,18 @@ REQUEST = AuthorizationRequest(
     scope="mcp",
     exp=NOW + 600_000,
 )
-EXAMPLES: tuple[Artefact, ...] = (CODE, ACCESS, REFRESH, PUBLIC, CONFIDENTIAL, REQUEST)
+EXAMPLES: dict[str, Artefact] = {
+    "code": CODE,
+    "access token": ACCESS,
+    "refresh token": REFRESH,
+    "public client_id": PUBLIC,
+    "confidential client_id": CONFIDENTIAL,
+    "request": REQUEST,
+}
 KINDS: tuple[type[Artefact], ...] = (AuthorizationCode, AccessToken, RefreshToken, ClientId, AuthorizationRequest)
 
 _texts = st.text(max_size=40)
-_short = st.text("abc-_\"é", max_size=22)
+_short = st.text('abc-_"é', max_size=22)
 _values: dict[Any, st.SearchStrategy[Any]] = {
     str: _texts,
     str | None: st.none() | _texts,

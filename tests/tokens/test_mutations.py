@@ -57,69 +57,74 @@ HEADERS: list[dict[str, Any]] = [
 SEALER = sealer()
 REFERENCE = reference()
 
-Mutation = Callable[[random.Random, Artefact, str], str]
+ARTEFACTS = tuple(EXAMPLES.values())
+
+Mutation = Callable[[random.Random, str], str]
 
 
 def test_mutated_jwe_is_never_accepted() -> None:
     rng = random.Random(os.environ.get("MUTATIONS_SEED", "tokensvc"))
-    valid = [(artefact, SEALER.seal(artefact, NOW)) for artefact in EXAMPLES]
+    valid = [(artefact, SEALER.seal(artefact, NOW)) for artefact in EXAMPLES.values()]
     messages = set()
     for number in range(MUTATIONS):
         artefact, value = valid[number % len(valid)]
-        mutant = rng.choice(WAYS)(rng, artefact, value)
+        mutant = rng.choice(WAYS)(rng, value)
         if mutant == value:
             continue
-        try:
-            opened = SEALER.unseal(type(artefact), mutant, NOW)
-        except Unsealable as refusal:
-            messages.add(str(refusal))
-        else:
-            raise AssertionError(f"{mutant!r} opened as {opened!r}")
+        refusal = refusal_of(artefact, mutant)
+        assert refusal is not None, f"{mutant!r} opened"
+        assert refusal.__suppress_context__ or refusal.__context__ is None, "a traceback would show its cause"
+        messages.add(str(refusal))
     assert len(messages) <= 30, "what is said of a value depends on the value"
-    assert not any(value[i : i + 8] in message for message in messages for _, value in valid for i in range(len(value)))
+    pieces = {value[start : start + 8] for _, value in valid for start in range(len(value) - 8)}
+    assert not any(piece in message for message in messages for piece in pieces)
 
 
 def test_header_of_another_form_is_refused_even_under_the_right_key() -> None:
     """Whoever held the key could write it; nobody who does has reason to, so what differs is an attack or a mistake."""
-    for artefact in EXAMPLES:
+    for artefact in EXAMPLES.values():
         value = SEALER.seal(artefact, NOW)
         assert SEALER.unseal(type(artefact), resealed(artefact, value, header_of(value)), NOW) == artefact
         for header in other_headers(header_of(value)):
-            try:
-                SEALER.unseal(type(artefact), resealed(artefact, value, header), NOW)
-            except Unsealable:
-                continue
-            raise AssertionError(f"{header!r} was accepted")
+            assert refusal_of(artefact, resealed(artefact, value, header)), f"{header!r} was accepted"
 
 
-def replace_character(rng: random.Random, artefact: Artefact, value: str) -> str:
+def refusal_of(artefact: Artefact, value: str) -> Unsealable | None:
+    try:
+        SEALER.unseal(type(artefact), value, NOW)
+    except Unsealable as refusal:
+        return refusal
+    return None
+
+
+def replace_character(rng: random.Random, value: str) -> str:
     at = rng.randrange(len(value))
     return value[:at] + rng.choice(ALPHABET) + value[at + 1 :]
 
 
-def insert_hostile(rng: random.Random, artefact: Artefact, value: str) -> str:
+def insert_hostile(rng: random.Random, value: str) -> str:
     at = rng.randrange(len(value) + 1)
     return value[:at] + rng.choice(HOSTILE) + value[at + rng.randrange(2) :]
 
 
-def cut(rng: random.Random, artefact: Artefact, value: str) -> str:
+def cut(rng: random.Random, value: str) -> str:
     start = rng.randrange(len(value))
     return value[:start] + value[start + rng.randrange(1, 40) :]
 
 
-def repeat(rng: random.Random, artefact: Artefact, value: str) -> str:
+def repeat(rng: random.Random, value: str) -> str:
     start = rng.randrange(len(value))
     return value[: start + rng.randrange(1, 40)] + value[start:]
 
 
-def swap(rng: random.Random, artefact: Artefact, value: str) -> str:
+def swap(rng: random.Random, value: str) -> str:
     characters = list(value)
     one, other = rng.randrange(len(value)), rng.randrange(len(value))
     characters[one], characters[other] = characters[other], characters[one]
     return "".join(characters)
 
 
-def flip_bits(rng: random.Random, artefact: Artefact, value: str) -> str:
+def flip_bits(rng: random.Random, value: str) -> str:
     """Bits of nonce, ciphertext or tag, so that it stays good base64url."""
     parts = value.split(".")
     place = rng.randrange(2, 5)
@@ -129,28 +134,30 @@ def flip_bits(rng: random.Random, artefact: Artefact, value: str) -> str:
     return ".".join((*parts[:place], encode(bytes(raw)), *parts[place + 1 :]))
 
 
-def splice(rng: random.Random, artefact: Artefact, value: str) -> str:
+def splice(rng: random.Random, value: str) -> str:
     """A part of another good value, of the same kind or of another."""
     parts = value.split(".")
-    other = SEALER.seal(rng.choice(EXAMPLES), NOW).split(".")
+    other = SEALER.seal(rng.choice(ARTEFACTS), NOW).split(".")
     place = rng.randrange(len(parts))
     parts[place] = other[place]
     return ".".join(parts)
 
 
-def change_header(rng: random.Random, artefact: Artefact, value: str) -> str:
+def change_header(rng: random.Random, value: str) -> str:
     header = rng.choice(other_headers(header_of(value)))
     prefix, _, rest = value.partition("_")
     return f"{prefix}_{encode(header)}.{rest.partition('.')[2]}"
 
 
-def insert_encrypted_key(rng: random.Random, artefact: Artefact, value: str) -> str:
+def insert_encrypted_key(rng: random.Random, value: str) -> str:
     return value.replace("..", f".{encode(rng.randbytes(rng.randrange(1, 40)))}.")
 
 
-def random_parts(rng: random.Random, artefact: Artefact, value: str) -> str:
+def random_parts(rng: random.Random, value: str) -> str:
     head, _, _ = value.partition("..")
-    sizes = (12, rng.randrange(300), 16) if rng.randrange(2) else (rng.randrange(20), rng.randrange(300), rng.randrange(20))
+    sizes = (
+        (12, rng.randrange(300), 16) if rng.randrange(2) else (rng.randrange(20), rng.randrange(300), rng.randrange(20))
+    )
     return ".".join((f"{head}.", *(encode(rng.randbytes(size)) for size in sizes)))
 
 

@@ -1,9 +1,10 @@
 """The sealer: what it opens, what it refuses, and what JOSE libraries make of what it writes (RFC 7516)."""
 
 import base64
+import hmac
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 
@@ -11,11 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.reference import Refused, claims_of
+from tests.reference import claims_of
 from tests.tokens.examples import (
     ACCESS,
     CLIENT_KEYS,
-    CODE,
     CONFIDENTIAL,
     EXAMPLES,
     ISSUER,
@@ -35,7 +35,7 @@ from tokensvc import keyring
 from tokensvc.keyring import KeyVersion
 from tokensvc.tokens import sealer as sealer_module
 from tokensvc.tokens.artefact import Artefact, Unsealable
-from tokensvc.tokens.kinds import AccessToken, AuthorizationCode, AuthorizationRequest, ClientId, RefreshToken
+from tokensvc.tokens.kinds import AccessToken, AuthorizationRequest, ClientId, RefreshToken
 from tokensvc.tokens.sealer import DAY, OLDEST, Sealer
 
 SEALER = sealer()
@@ -43,7 +43,16 @@ REFERENCE = reference()
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 SPARE_BITS = {2: 4, 3: 2}
 
-examples = pytest.mark.parametrize("artefact", EXAMPLES, ids=lambda artefact: type(artefact).__name__)
+examples = pytest.mark.parametrize("artefact", EXAMPLES.values(), ids=EXAMPLES)
+kinds = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+confusions = pytest.mark.parametrize(
+    ("artefact", "kind"),
+    [
+        pytest.param(artefact, kind, id=f"{name} as {kind.kind}")
+        for (name, artefact), kind in product(EXAMPLES.items(), KINDS)
+        if not isinstance(artefact, kind)
+    ],
+)
 
 
 @pytest.fixture
@@ -75,7 +84,7 @@ def encode(raw: bytes) -> str:
 # What it writes, and who opens that
 
 
-@given(artefacts(), st.integers(min_value=0, max_value=10**14))
+@given(artefacts(), st.integers(min_value=0, max_value=10**13))
 def test_every_kind_comes_back_as_it_was_sealed(artefact: Artefact, now: int) -> None:
     opener = Sealer(ring(KEYS), ring(CLIENT_KEYS), ISSUER, "ts")
     sealed_at = now + 1_700_000_000_000
@@ -118,10 +127,8 @@ def test_sealing_twice_gives_two_values() -> None:
 # The kind is the type check
 
 
-@pytest.mark.parametrize(("artefact", "kind"), product(EXAMPLES, KINDS))
+@confusions
 def test_artefact_in_the_place_of_another_kind_is_refused(artefact: Artefact, kind: type[Artefact]) -> None:
-    if isinstance(artefact, kind):
-        return
     value = SEALER.seal(artefact, NOW)
     renamed = value.replace(f"ts{artefact.kind}_", f"ts{kind.kind}_")
     for attempt in (value, renamed):
@@ -129,10 +136,8 @@ def test_artefact_in_the_place_of_another_kind_is_refused(artefact: Artefact, ki
             SEALER.unseal(kind, attempt, NOW)
 
 
-@pytest.mark.parametrize(("artefact", "kind"), product(EXAMPLES, KINDS))
+@confusions
 def test_one_secret_in_both_rings_still_separates_the_kinds(artefact: Artefact, kind: type[Artefact]) -> None:
-    if isinstance(artefact, kind):
-        return
     shared = sealer(keys=entry("k1"), client_keys=entry("k1"))
     value = shared.seal(artefact, NOW).replace(f"ts{artefact.kind}_", f"ts{kind.kind}_")
     with pytest.raises(Unsealable):
@@ -162,7 +167,7 @@ def test_what_cannot_open_is_refused_before_any_key_derivation(derived: list[str
     cases: list[tuple[Artefact, str]] = [
         (ACCESS, sealer(prefix="ov").seal(ACCESS, NOW)),
         (ACCESS, SEALER.seal(REFRESH, NOW)),
-        *((artefact, elsewhere.seal(artefact, NOW)) for artefact in EXAMPLES),
+        *((artefact, elsewhere.seal(artefact, NOW)) for artefact in EXAMPLES.values()),
         *((ACCESS, SEALER.seal(ACCESS, NOW + days * DAY)) for days in (2, 3, 400, -OLDEST - 1, -1000)),
         (ACCESS, with_kid(SEALER.seal(ACCESS, NOW), "k2")),
         (ACCESS, with_kid(SEALER.seal(ACCESS, NOW), "k2.")),
@@ -264,15 +269,22 @@ def test_same_public_registration_gives_the_same_client_id_on_every_replica(late
 
 
 def test_other_registrations_and_other_versions_give_other_client_ids() -> None:
-    variants = [PUBLIC, replace(PUBLIC, name="Cursor"), replace(PUBLIC, redirects="x" * 22), replace(PUBLIC, grants="a")]
+    variants = [
+        PUBLIC,
+        replace(PUBLIC, name="Cursor"),
+        replace(PUBLIC, redirects="x" * 22),
+        replace(PUBLIC, grants="a"),
+    ]
     rotated = sealer(client_keys=f"{entry('c1')},{entry('c2', '1700000000')}")
-    values = [by.seal(client, NOW) for by in (SEALER, rotated, sealer(issuer="https://b.example")) for client in variants]
+    values = [
+        by.seal(client, NOW) for by in (SEALER, rotated, sealer(issuer="https://b.example")) for client in variants
+    ]
     assert len({value.split(".")[2] for value in values}) == len(values)
 
 
 def test_nonce_of_a_client_id_is_a_mac_of_its_claims() -> None:
     nonce_key = REFERENCE.key("nonce", "cl", "c1")
-    expected = hmac_sha256(nonce_key, PUBLIC.to_claims())[:12]
+    expected = hmac.digest(nonce_key, PUBLIC.to_claims(), "sha256")[:12]
     assert SEALER.seal(PUBLIC, NOW).split(".")[2] == encode(expected)
 
 
@@ -284,7 +296,7 @@ def test_confidential_clients_with_salts_of_their_own_have_client_ids_and_secret
 
 def test_client_secret_follows_from_the_client_id_and_its_version() -> None:
     client_id = SEALER.seal(CONFIDENTIAL, NOW)
-    expected = encode(hmac_sha256(REFERENCE.key("secret", "cl", "c1"), client_id.encode()))
+    expected = encode(hmac.digest(REFERENCE.key("secret", "cl", "c1"), client_id.encode(), "sha256"))
     rotated = sealer(client_keys=f"{entry('c1')},{entry('c2', '1700000000')}")
     assert SEALER.client_secret(client_id) == rotated.client_secret(client_id) == expected
     assert len(expected) == 43
@@ -300,12 +312,6 @@ def test_what_is_no_client_id_has_no_secret(value: str) -> None:
 def test_what_is_not_sealed_announces_no_version(value: str) -> None:
     with pytest.raises(Unsealable):
         SEALER.version_of(value)
-
-
-def hmac_sha256(key: bytes, message: bytes) -> bytes:
-    import hmac
-
-    return hmac.digest(key, message, "sha256")
 
 
 # One spelling
@@ -350,38 +356,32 @@ def test_value_has_one_spelling(artefact: Artefact) -> None:
             SEALER.unseal(type(artefact), respelling, NOW)
 
 
-def test_reference_takes_some_of_the_other_spellings_so_that_they_are_the_same_jwe() -> None:
+def test_lenient_decoder_takes_many_of_the_other_spellings_for_the_same_jwe() -> None:
     """Or the test above would prove nothing."""
     value = SEALER.seal(ACCESS, NOW)
-    assert sum(reference_opens(respelling) for respelling in set(respellings(value)) - {value}) > 3
+    assert sum(lenient(respelling) == lenient(value) for respelling in set(respellings(value)) - {value}) > 30
 
 
-def reference_opens(value: str) -> bool:
+def lenient(value: str) -> list[bytes] | None:
     try:
-        return REFERENCE.open("at", value, NOW) == ACCESS.to_claims()
-    except Refused:
-        return False
+        return [base64.b64decode(f"{part}==", altchars=b"-_") for part in value.partition("_")[2].split(".")]
+    except ValueError:
+        return None
 
 
 # Caps
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@kinds
 @pytest.mark.parametrize(
     "junk",
-    [
-        lambda kind: "." * 60_000,
-        lambda kind: f"ts{kind}_" + "." * 60_000,
-        lambda kind: f"ts{kind}_" + "A" * 1_000_000,
-        lambda kind: f"ts{kind}_" + "é" * 1_000_000,
-        lambda kind: f"ts{kind}_" + "W1td" * 250_000 + "....",
-    ],
-    ids=["dots", "prefix and dots", "a megabyte", "a megabyte of é", "deep JSON"],
+    ["." * 60_000, "A" * 1_000_000, "é" * 1_000_000, "W1tb" * 250_000 + "...."],
+    ids=["dots", "a megabyte", "a megabyte of é", "deep JSON"],
 )
-def test_oversized_input_is_refused_without_being_looked_at(kind: type[Artefact], junk: Callable[[str], str]) -> None:
-    value = Unread(junk(kind.kind))
-    with pytest.raises(Unsealable, match="longer"):
-        SEALER.unseal(kind, value, NOW)
+def test_oversized_input_is_refused_without_being_looked_at(kind: type[Artefact], junk: str) -> None:
+    for value in (junk, f"ts{kind.kind}_{junk}"):
+        with pytest.raises(Unsealable, match="longer"):
+            SEALER.unseal(kind, Unread(value), NOW)
 
 
 class Unread(str):
@@ -393,7 +393,7 @@ class Unread(str):
         raise AssertionError(f"{name} of an oversized value was used")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@kinds
 def test_dots_up_to_the_cap_are_refused(kind: type[Artefact]) -> None:
     for value in (f"ts{kind.kind}_".ljust(kind.longest, "."), "." * kind.longest, f"ts{kind.kind}_eyJ......"):
         with pytest.raises(Unsealable):
@@ -454,8 +454,10 @@ def test_claim_of_another_type_is_unsealable(changed: dict[str, object]) -> None
         SEALER.unseal(AccessToken, reseal("at", claims_of(ACCESS.to_claims()) | changed), NOW)
 
 
-@pytest.mark.parametrize("claims", [b"", b"{", b"[]", b"null", b"\xff", b'"f"', b"[" * 2000, b"{}{}", b'{"f":"\xed\xa0\x80"}'])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "claims", [b"", b"{", b"[]", b"null", b"\xff", b'"f"', b"[" * 2000, b"{}{}", b'{"f":"\xed\xa0\x80"}']
+)
+@kinds
 def test_claims_that_no_release_writes_are_unsealable(kind: type[Artefact], claims: bytes) -> None:
     value = REFERENCE.seal(kind.kind, "c1" if kind is ClientId else "k1", claims, NOW)
     with pytest.raises(Unsealable):

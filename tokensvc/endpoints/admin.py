@@ -16,9 +16,10 @@ from tokensvc.tokens.kinds import client_handle
 async def revoke(request: Request) -> Response:
     """Write a mark: `{"kind", "subject"}`, with `client` for user-client."""
     service = service_of(request)
-    now = service.clock()
     _guard(request, service)
-    subject = _subject(await read_json(request), service, now)
+    body = await read_json(request)
+    now = service.clock()
+    subject = _subject(body, service, now)
     await service.server.ledger.mark(subject, Mark(now, now + RETENTION), now)
     log("revoked by operator", subject=subject_text(subject))
     answer = {"kind": subject[0], "subject": subject_name(subject), "not_before": now, "peers": {}}
@@ -44,14 +45,16 @@ async def denylist(request: Request) -> Response:
 
 
 def _guard(request: Request, service: Service) -> None:
-    guard(request, service, service.admin, bearer(request.headers.get("authorization")), "admin")
+    credential = bearer(request.headers.get("authorization"))
+    guard(request, service, service.admin, (credential,) if credential else (), "admin")
 
 
 def _subject(body: Any, service: Service, now: int) -> Subject:
     """Raises InvalidRequest."""
     if not isinstance(body, dict):
         raise InvalidRequest("the body is a JSON object")
-    kind, name = body.get("kind"), body.get("subject") or ""
+    kind, name = body.get("kind"), body.get("subject")
+    name = "" if name is None else name
     if not isinstance(kind, str) or not isinstance(name, str):
         raise InvalidRequest("kind and subject are strings")
     if kind == "client":

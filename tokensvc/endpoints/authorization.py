@@ -80,8 +80,8 @@ async def _ask(request: Request) -> Response:
 async def _decide(request: Request) -> Response:
     """Take the decision of the person who saw the page."""
     service = service_of(request)
-    now = service.clock()
     form = await _read_form(request)
+    now = service.clock()
     pending = _pending(request, form.get("request", ""), service, now)
     address = ReturnAddress(RedirectUri.parse(pending.redirect_uri), pending.state, service.server.issuer)
     decision = form.get("decision")

@@ -1,6 +1,7 @@
 """The cookie that binds a request in flight to one browser: one for each request, so that two tabs do not collide."""
 
 import hmac
+import re
 import secrets
 
 from starlette.requests import Request
@@ -11,6 +12,7 @@ from tokensvc.tokens.kinds import digest
 MOST = 4
 """How many requests a browser may have open; the oldest ones make room."""
 _PREFIX = "tokensvc-"
+_NAME = re.compile(r"[0-9a-f]{15}")
 
 
 def new(now: int) -> tuple[str, str]:
@@ -21,7 +23,9 @@ def new(now: int) -> tuple[str, str]:
 def put(request: Request, response: Response, name: str, value: str, max_age: int) -> None:
     """Set the cookie, and drop the oldest ones of ours."""
     secure = _secure(request)
-    ours = sorted(cookie for cookie in request.cookies if cookie.startswith(_name(request, "")))
+    prefix = _name(request, "")
+    # What merely begins like ours may hold characters that no cookie can be set with.
+    ours = sorted(c for c in request.cookies if c.startswith(prefix) and _NAME.fullmatch(c[len(prefix) :]))
     for cookie in ours[: len(ours) - MOST + 1] if len(ours) >= MOST else []:
         response.delete_cookie(cookie, secure=secure, httponly=True)
     response.set_cookie(_name(request, name), value, max_age, secure=secure, httponly=True, samesite="lax")

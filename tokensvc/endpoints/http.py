@@ -64,7 +64,7 @@ class Parameters:
 async def read_body(request: Request) -> bytes:
     """The body, up to the cap that holds whatever the request declared. Raises RequestTooLarge."""
     declared = request.headers.get("content-length", "0")
-    if not declared.isdigit() or int(declared[:9]) > LONGEST_BODY or len(declared) > 9:
+    if not (declared.isascii() and declared.isdigit()) or len(declared) > 9 or int(declared) > LONGEST_BODY:
         raise RequestTooLarge("the body is too large")
     body = b""
     async for chunk in request.stream():
@@ -110,7 +110,7 @@ async def http_error(_request: Request, error: Exception) -> Response:
     """404 and 405 of the router, as JSON: clients probe well-known paths and choke on HTML."""
     status = getattr(error, "status_code", 500)
     name = {404: "not_found", 405: "method_not_allowed"}.get(status, "invalid_request")
-    headers = dict(getattr(error, "headers", None) or {})
+    headers = NO_STORE | dict(getattr(error, "headers", None) or {})
     return JsonResponse({"error": name, "error_description": name.replace("_", " ")}, status, headers=headers)
 
 

@@ -11,7 +11,7 @@ from tokensvc.errors import InvalidRequest, TemporarilyUnavailable
 from tokensvc.identity import IdentityEnded
 from tokensvc.ledger.marks import Dead
 from tokensvc.observability import warn
-from tokensvc.protocol.client_authentication import parse_basic
+from tokensvc.protocol.client_authentication import parse_basic, spellings
 from tokensvc.protocol.resource_indicator import Resource
 from tokensvc.protocol.server import AuthorizationServer
 from tokensvc.tokens.artefact import Unsealable
@@ -28,11 +28,11 @@ class _Inactive(Exception):
 
 async def introspect(request: Request) -> Response:
     service = service_of(request)
-    now = service.clock()
     if not service.introspection:
         raise TemporarilyUnavailable("introspection is not configured: TOKENSVC_INTROSPECTION_TOKENS is not set")
     resource = guard(request, service, service.introspection, _credential(request), "introspection")
     parameters = (await read_form(request)).check()
+    now = service.clock()
     if "token" not in parameters:
         raise InvalidRequest("token is missing")
     try:
@@ -81,10 +81,11 @@ def _response(token: AccessToken, resource: Resource | None, server: Authorizati
     }
 
 
-def _credential(request: Request) -> str | None:
-    """The resource server's secret: a bearer, or the password of Basic with any user name."""
+def _credential(request: Request) -> tuple[str, ...]:
+    """The resource server's secret: a bearer, or the password of Basic with any user name, percent-encoded or not."""
     authorization = request.headers.get("authorization")
+    credential = bearer(authorization)
     try:
-        return bearer(authorization) or parse_basic(authorization or "")[1]
+        return (credential,) if credential else spellings(parse_basic(authorization or "")[1])
     except ValueError:
-        return None
+        return ()

@@ -18,9 +18,9 @@ from tokensvc.tokens.kinds import AccessToken, RefreshToken
 
 async def revoke(request: Request) -> Response:
     service = service_of(request)
-    now = service.clock()
     try:
         parameters = (await read_form(request)).check()
+        now = service.clock()
         client = authenticate_client(request, parameters, service, now)
         if "token" not in parameters:
             raise InvalidRequest("token is missing")
@@ -28,7 +28,7 @@ async def revoke(request: Request) -> Response:
         if token is not None:
             subject, mark = _mark(token, client, now)
             await service.server.ledger.mark(subject, mark, now)
-            log("token revoked", subject=marks.subject_text(subject), client=client.handle)
+            log("token revoked", subject=marks.subject_text(subject), client=client.handle, family=token.family)
     except OAuthError as error:
         warn("revocation refused", error=error.error, reason=error.reason)
         raise

@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -24,12 +24,12 @@ class Secrets:
     def __bool__(self) -> bool:
         return bool(self._hashes)
 
-    def open(self, presented: str | None) -> Resource | None:
-        """What the secret opens. Raises InvalidToken."""
-        offered = hashlib.sha256((presented or "").encode()).digest()
-        for known, opens in self._hashes:
-            if hmac.compare_digest(known, offered):
-                return opens
+    def open(self, presented: Iterable[str]) -> Resource | None:
+        """What the secret opens, given in one spelling or several. Raises InvalidToken."""
+        for offered in [hashlib.sha256(secret.encode()).digest() for secret in presented]:
+            for known, opens in self._hashes:
+                if hmac.compare_digest(known, offered):
+                    return opens
         raise InvalidToken("the credential of this endpoint is missing or wrong")
 
 
@@ -55,7 +55,9 @@ def address_of(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-def guard(request: Request, service: Service, secrets: Secrets, presented: str | None, name: str) -> Resource | None:
+def guard(
+    request: Request, service: Service, secrets: Secrets, presented: tuple[str, ...], name: str
+) -> Resource | None:
     """Open a protected endpoint with a secret, and count what fails. Raises InvalidToken or TooManyRequests."""
     address = address_of(request)
     service.attempts.check(name, address)

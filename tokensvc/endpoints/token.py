@@ -35,12 +35,14 @@ _EVENTS = {"advanced": "token issued", "trusted": "token issued on trust", "repe
 
 async def token(request: Request) -> Response:
     service = service_of(request)
-    now = service.clock()
     grant_type = client = ""
     try:
         parameters = (await read_form(request)).check()
-        grant_type = parameters.get("grant_type", "")
-        grant = _grant(grant_type)
+        # Not before the request is whole: whoever holds its end back must not stop the clock.
+        now = service.clock()
+        grant = _grant(parameters.get("grant_type", ""))
+        # Logged once it is known to be one: anything may stand there, a secret too.
+        grant_type = parameters["grant_type"]
         authenticated = authenticate_client(request, parameters, service, now)
         client = authenticated.handle
         issued = await grant(parameters, authenticated, service.server, now)
@@ -56,7 +58,7 @@ def _warn(error: OAuthError, grant_type: str, client: str) -> None:
     """Why no token was issued, with the family where the artefact opened."""
     event = "token replayed" if isinstance(error, ReplayedGrant) else "token refused"
     family = error.family if isinstance(error, InvalidGrant) else ""
-    warn(event, grant_type=grant_type[:64], client=client, family=family, error=error.error, reason=error.reason)
+    warn(event, grant_type=grant_type, client=client, family=family, error=error.error, reason=error.reason)
 
 
 def authenticate_client(request: Request, parameters: Mapping[str, str], service: Service, now: int) -> Client:

@@ -60,7 +60,10 @@ def parse_identity(text: str) -> Identity:
 
 def unquote_part(text: str) -> str:
     """Decode and check one part of an identity. Raises ValueError."""
-    part = unquote(text, errors="strict")
+    try:
+        part = unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise ValueError("account, user and role are UTF-8, percent-encoded") from None
     if not 1 <= len(part.encode()) <= _LONGEST:
         raise ValueError("account, user and role are 1 to 128 bytes each")
     if any(unicodedata.category(character) in {"Cc", "Cs"} for character in part):

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import unquote_plus
 
@@ -11,9 +12,9 @@ from tokensvc.protocol.client import Client, Clients
 
 @dataclass(frozen=True, slots=True)
 class ClientCredentials:
-    """What a request says of its client. `secrets` holds the spellings of one secret that are worth trying."""
+    """What a request says of its client. Each holds the spellings of one value that are worth trying."""
 
-    client_id: str
+    client_ids: tuple[str, ...]
     secrets: tuple[str, ...] = field(repr=False)
     basic: bool
 
@@ -23,18 +24,18 @@ class ClientCredentials:
         if authorization is None:
             if client_id is None:
                 raise InvalidClient("client authentication is missing")
-            return cls(client_id, (client_secret,) if client_secret else (), basic=False)
+            return cls((client_id,), (client_secret,) if client_secret else (), basic=False)
         name, secret = _parse_basic(authorization)
-        names, secrets = _spellings(name), _spellings(secret)
+        names, secrets = spellings(name), spellings(secret)
         if client_secret is not None or (client_id is not None and client_id not in names):
             raise InvalidRequest("the client authenticates in one way, with one client_id")
-        return cls(client_id or names[0], secrets if secret else (), basic=True)
+        return cls((client_id,) if client_id else names, secrets if secret else (), basic=True)
 
 
 def authenticate(credentials: ClientCredentials, clients: Clients, now: int) -> Client:
     """The client that made the request. Raises InvalidClient: an unknown client registers anew on that (RFC 7591)."""
     try:
-        client = clients.find(credentials.client_id, now)
+        client = _find(credentials.client_ids, clients, now)
     except UnknownClient as error:
         raise InvalidClient("client authentication failed", reason=str(error), basic=credentials.basic) from None
     if client.method == "none":
@@ -57,6 +58,12 @@ def parse_basic(authorization: str) -> tuple[str, str]:
     return name, secret
 
 
+def spellings(text: str) -> tuple[str, ...]:
+    """As sent, and percent-decoded: RFC 6749 §2.3.1 asks for encoding, and half of the clients do without."""
+    decoded = unquote_plus(text)
+    return (text,) if decoded == text else (text, decoded)
+
+
 def _parse_basic(authorization: str) -> tuple[str, str]:
     try:
         return parse_basic(authorization)
@@ -64,7 +71,9 @@ def _parse_basic(authorization: str) -> tuple[str, str]:
         raise InvalidClient("the Authorization header is not Basic", basic=True) from None
 
 
-def _spellings(text: str) -> tuple[str, ...]:
-    """As sent, and percent-decoded: RFC 6749 §2.3.1 asks for encoding, and half of the clients do without."""
-    decoded = unquote_plus(text)
-    return (text,) if decoded == text else (text, decoded)
+def _find(client_ids: tuple[str, ...], clients: Clients, now: int) -> Client:
+    """The first that is known. Raises UnknownClient."""
+    for client_id in client_ids[:-1]:
+        with suppress(UnknownClient):
+            return clients.find(client_id, now)
+    return clients.find(client_ids[-1], now)

@@ -16,7 +16,7 @@ _VARIABLE = "TOKENSVC_CLIENTS"
 
 
 class _Entry(BaseModel):
-    """One client: names of RFC 7591 §2, and the operator's own below them."""
+    """One client: names of RFC 7591 §2, and the operator's own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, strict=True)
 
@@ -30,6 +30,17 @@ class _Entry(BaseModel):
     response_types: list[Literal["code"]] = ["code"]
     token_endpoint_auth_method: Literal["none", "client_secret_basic", "client_secret_post"] | None = None
     client_secret_hash: Annotated[str, Field(pattern=r"^sha256:[0-9a-fA-F]{64}$")] | None = None
+    # What else RFC 7591 §2 names of a client: accepted, so that a list from elsewhere can be carried over, and unused.
+    application_type: str | None = None
+    client_uri: str | None = None
+    contacts: list[str] | None = None
+    logo_uri: str | None = None
+    policy_uri: str | None = None
+    scope: str | None = None
+    software_id: str | None = None
+    software_version: str | None = None
+    tos_uri: str | None = None
+    # The operator's own.
     redirect_uri_patterns: list[str] = []
     require_pkce: bool = True
     code_ttl: Seconds | None = None

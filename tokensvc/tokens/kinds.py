@@ -18,7 +18,7 @@ class Grant(Artefact):
 
     `client` is the client handle, `resource` a digest of the resource identifier, `scope` the granted scope values.
     Issue and expiry are written as distances, which are shorter: `issued_after` from the authorization, `lifetime`
-    from the issue.
+    from the issue. Each kind leaves out the lifetime that is usual for it.
     """
 
     family: str = claim("f")
@@ -56,6 +56,7 @@ class AuthorizationCode(Grant):
 
     kind: ClassVar[str] = "ac"
 
+    lifetime: int = claim("e", 60_000)
     redirect: str = claim("u", "")
     code_challenge: str = claim("h", "")
 
@@ -64,6 +65,7 @@ class AuthorizationCode(Grant):
 class AccessToken(Grant):
     kind: ClassVar[str] = "at"
 
+    lifetime: int = claim("e", 3_600_000)
     generation: int = claim("g", 0)
 
     @property
@@ -85,6 +87,7 @@ class RefreshToken(Grant):
 
     kind: ClassVar[str] = "rt"
 
+    lifetime: int = claim("e", 30 * 86_400_000)
     generation: int = claim("g", 0)
 
 

@@ -1,0 +1,84 @@
+"""The service in this process: with a clock that a test sets, and requests from any address."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+import httpx
+
+from tests.replica import ADMIN_TOKEN, API_KEY, INTROSPECTION_TOKEN, Client, api_key_entry, ring_entry
+from tokensvc import app
+from tokensvc.settings import Settings
+
+NOW = 1_800_000_000_000
+ISSUER = "https://auth.example.com"
+SECOND = 1_000
+DAY = 86_400_000
+
+
+@dataclass
+class Clock:
+    """Milliseconds since the epoch, as a test says."""
+
+    now: int = NOW
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@dataclass
+class Service:
+    """The application of some settings, given by field name. Use as a context manager."""
+
+    settings: dict[str, object] = field(default_factory=dict)
+    clock: Clock = field(default_factory=Clock)
+
+    def __enter__(self) -> Service:
+        values = {
+            "issuer": ISSUER,
+            "keys": ring_entry("k1"),
+            "client_keys": ring_entry("c1"),
+            "ledger": "memory://",
+            "api_keys": api_key_entry(API_KEY),
+            "introspection_tokens": INTROSPECTION_TOKEN,
+            "admin_tokens": ADMIN_TOKEN,
+        }
+        self.app = app.build(Settings.model_validate(values | self.settings), self.clock)
+        self._runner = asyncio.Runner()
+        self._opened = AsyncExitStack()
+        self._runner.run(self._opened.enter_async_context(self.app.router.lifespan_context(self.app)))
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._runner.run(self._opened.aclose())
+        self._runner.close()
+
+    @property
+    def issuer(self) -> str:
+        return str(self.app.state.service.server.issuer)
+
+    def http(self, address: str = "127.0.0.1") -> httpx.Client:
+        """A browser, or any other program, at this address."""
+        return httpx.Client(transport=_Transport(self, address), base_url=self.issuer)
+
+    def client(self, address: str = "127.0.0.1") -> Client:
+        return Client(self.issuer, http=self.http(address))
+
+    def answer(self, request: httpx.Request, address: str) -> httpx.Response:
+        return self._runner.run(_answer(httpx.ASGITransport(self.app, client=(address, 50_000)), request))
+
+
+class _Transport(httpx.BaseTransport):
+    def __init__(self, service: Service, address: str) -> None:
+        self._service = service
+        self._address = address
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return self._service.answer(request, self._address)
+
+
+async def _answer(transport: httpx.ASGITransport, request: httpx.Request) -> httpx.Response:
+    response = await transport.handle_async_request(request)
+    return httpx.Response(response.status_code, headers=response.headers, content=await response.aread())

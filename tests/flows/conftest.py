@@ -1,0 +1,57 @@
+"""Replicas for the flows: started by the test or its module, stopped at the module's end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Protocol
+
+import pytest
+
+from tests.flows.balancer import Balancer
+from tests.replica import Replica, free_port, settings
+
+SQLITE = "sqlite:///ledger.db"
+
+
+class Start(Protocol):
+    """Start a replica with a ledger of its own; `changes` are settings by field name."""
+
+    def __call__(self, ledger: str = SQLITE, *, workers: int = 1, **changes: str) -> Replica: ...
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[ExitStack]:
+    """What ends with the module."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def start(running: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Start:
+    def start_one(ledger: str = SQLITE, *, workers: int = 1, **changes: str) -> Replica:
+        port = free_port()
+        directory = tmp_path_factory.mktemp("replica")
+        return running.enter_context(Replica(settings(ledger, port, **changes), port, workers, directory))
+
+    return start_one
+
+
+@pytest.fixture(scope="module")
+def pair(start: Start, running: ExitStack) -> tuple[Replica, Replica]:
+    """Two replicas with one ring and one ledger file."""
+    first = start()
+    return first, running.enter_context(first.twin())
+
+
+@pytest.fixture(scope="module")
+def balanced(
+    start: Start, running: ExitStack, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Balancer, Replica, Replica]:
+    """Two replicas with one ring and one ledger file behind nginx, whose address is their issuer."""
+    balancer = Balancer(tmp_path_factory.mktemp("nginx"))
+    first = start(issuer=balancer.url)
+    second = running.enter_context(first.twin())
+    balancer.start([first.port, second.port])
+    running.callback(balancer.stop)
+    return balancer, first, second

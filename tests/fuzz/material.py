@@ -1,0 +1,63 @@
+"""What good requests are made of: clients, codes and tokens of the replica that is under test."""
+
+from __future__ import annotations
+
+import base64
+
+from tests.replica import ADMIN_TOKEN, API_KEY, INTROSPECTION_TOKEN, Client, hidden_inputs, redirect_parameters
+
+
+class Material:
+    """`values` by the names that requests use. `renew` what an answer has used up."""
+
+    def __init__(self, url: str) -> None:
+        self._public, self._confidential = Client(url), Client(url)
+        self._public.register()
+        self._confidential.register(token_endpoint_auth_method="client_secret_basic")
+        name, secret = self._confidential.client_id, self._confidential.client_secret
+        self.values = {
+            "issuer": url,
+            "client_id": self._public.client_id,
+            "confidential client_id": name,
+            "basic": f"Basic {base64.b64encode(f'{name}:{secret}'.encode()).decode()}",
+            "client secret": secret,
+            "challenge": self._public.challenge,
+            "verifier": self._public.verifier,
+            "api_key": API_KEY,
+            "introspection bearer": f"Bearer {INTROSPECTION_TOKEN}",
+            "admin bearer": f"Bearer {ADMIN_TOKEN}",
+        }
+        self._open_page()
+        self.renew()
+
+    @property
+    def secrets(self) -> set[str]:
+        """What no log may hold."""
+        names = ("code", "refresh_token", "confidential refresh_token", "access_token", "request", "client secret", "api_key", "verifier")
+        return {ADMIN_TOKEN, INTROSPECTION_TOKEN, *(self.values[name] for name in names)}
+
+    def renew(self) -> None:
+        """New tokens and a new code, after something was revoked or redeemed."""
+        issued, others = self._public.sign_in(), self._confidential.sign_in()
+        self.values |= {
+            "access_token": issued.access,
+            "refresh_token": issued.refresh,
+            "confidential refresh_token": others.refresh,
+            "family": self._public.introspect(issued.access).get("family", ""),
+        }
+        self.renew_code()
+
+    def renew_code(self) -> None:
+        """A page stays good for ten minutes and any number of decisions."""
+        form = {"request": self.values["request"], "api_key": API_KEY, "decision": "allow"}
+        answer = self._public.http.post(f"{self._public.url}/authorize", data=form)
+        if answer.status_code != 303:
+            self._open_page()
+            return self.renew_code()
+        self.values["code"] = redirect_parameters(answer)["code"]
+        return None
+
+    def _open_page(self) -> None:
+        _, page = self._public.page()
+        self.values["request"] = hidden_inputs(page.text)["request"]
+        self.values["cookie"] = page.headers["set-cookie"].partition(";")[0]
