@@ -128,7 +128,7 @@ class Replica:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        wait_for(self._ready, "the replica is ready")
+        wait_for(self._ready, "the replica is ready", 2 * SECONDS)
         return self
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:

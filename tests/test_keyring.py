@@ -2,8 +2,10 @@
 
 import base64
 import hmac
+import re
 import secrets
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,6 +16,7 @@ from tokensvc.errors import SettingsError
 from tokensvc.keyring import KeyRing, KeyVersion, derive, parse_time
 
 NOW = 1_800_000_000_000
+KEYS_FOLDER = Path(__file__).parents[1] / "keys"
 PAST, FUTURE = "1700000000", "1900000000"
 
 
@@ -113,6 +116,23 @@ def test_secret_never_shows_in_a_repr() -> None:
     shown = f"{ring!r} {ring.versions!r} {ring}"
     assert secret("k1") not in shown
     assert repr(ring.versions[0].secret)[2:-1] not in shown
+
+
+def test_example_ring_is_refused_and_so_is_every_entry_in_it() -> None:
+    lines = (KEYS_FOLDER / "example.env").read_text(encoding="utf-8").splitlines()
+    rings = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    assert rings.keys() == {"TOKENSVC_KEYS", "TOKENSVC_CLIENT_KEYS"}
+    for variable, text in rings.items():
+        for ring in (text, *text.split(",")):
+            with pytest.raises(SettingsError, match="not random, like an example's"):
+                KeyRing.parse(ring, variable, NOW)
+
+
+def test_no_ring_that_opens_anything_stands_beside_the_example() -> None:
+    for path in KEYS_FOLDER.glob("*.*"):
+        for candidate in re.findall(r"=[A-Za-z0-9_-]{43}\b", path.read_text(encoding="utf-8")):
+            with pytest.raises(SettingsError):
+                parse(f"k1{candidate}")
 
 
 # Times
@@ -218,7 +238,11 @@ def test_version_retires_when_the_next_takes_over() -> None:
 # Derivation
 
 
-@given(st.lists(st.lists(st.text(st.characters(exclude_characters="\0"), max_size=4), max_size=4), max_size=6))
+@given(
+    st.lists(
+        st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=4), max_size=4), max_size=6
+    )
+)
 def test_different_labels_give_different_keys(uses: list[list[str]]) -> None:
     k1 = version("k1")
     distinct = {tuple(labels) for labels in uses}

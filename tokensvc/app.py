@@ -4,7 +4,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, MutableMapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -167,7 +167,7 @@ def _open_ledger(settings: Settings, now: int) -> Ledger:
 
 
 def _routes(service: Service) -> list[Route]:
-    """Every route. Advertised is what is mounted."""
+    """Every route, the busiest first since they are tried in turn. Advertised is what is mounted."""
     base = urlsplit(service.server.issuer).path
     endpoints = {"authorization": "/authorize", "token": "/token", "revocation": "/revoke"}
     if service.registration.enabled:
@@ -176,11 +176,10 @@ def _routes(service: Service) -> list[Route]:
         endpoints["introspection"] = "/introspect"
     found = metadata.documents(service.server, tuple(token.GRANT_TYPES), endpoints)
     routes = [
-        *metadata.routes(found),
-        Route(f"{base}/authorize", authorization.authorize, methods=["GET", "POST"]),
-        Route(f"{base}/token", token.token, methods=["POST"]),
-        Route(f"{base}/revoke", revocation.revoke, methods=["POST"]),
         Route(f"{base}/introspect", introspection.introspect, methods=["POST"]),
+        Route(f"{base}/token", token.token, methods=["POST"]),
+        Route(f"{base}/authorize", authorization.authorize, methods=["GET", "POST"]),
+        Route(f"{base}/revoke", revocation.revoke, methods=["POST"]),
         Route(f"{base}/healthz", health.healthz),
         Route(f"{base}/readyz", health.readyz),
     ]
@@ -189,7 +188,7 @@ def _routes(service: Service) -> list[Route]:
     if service.admin:
         routes.append(Route(f"{base}/admin/revoke", admin.revoke, methods=["POST"]))
         routes.append(Route(f"{base}/admin/denylist", admin.denylist))
-    return routes
+    return [*routes, *metadata.routes(found)]
 
 
 def _cors_paths(service: Service) -> frozenset[str]:
@@ -229,7 +228,8 @@ class _Cors:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
-        shared = path in self._paths or "/.well-known/" in path
+        # What no page asked and no cache keeps needs no headers for either.
+        shared = "/.well-known/" in path or (path in self._paths and _header(scope, b"origin"))
         await (self._cors if shared else self._app)(scope, receive, send)
 
 
@@ -243,7 +243,8 @@ class _RequestId:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        identifier = _given_id(scope) or secrets.token_hex(8).encode()
+        given = _header(scope, b"x-request-id")
+        identifier = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8).encode()
         request_id.set(identifier.decode())
 
         async def tagged(message: Message) -> None:
@@ -254,9 +255,13 @@ class _RequestId:
         await self._app(scope, receive, tagged)
 
 
-def _given_id(scope: MutableMapping[str, Any]) -> bytes:
-    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-    return given if _REQUEST_ID.fullmatch(given) else b""
+def _header(scope: Scope, wanted: bytes) -> bytes:
+    """Empty where the request has no such header."""
+    for name, value in scope["headers"]:
+        if name == wanted:
+            found: bytes = value
+            return found
+    return b""
 
 
 def _milliseconds() -> int:

@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import structlog
+from pydantic_core import to_json
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
@@ -19,10 +20,10 @@ def configure(level: str = "info") -> None:
             _add_request_id,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(ensure_ascii=True),
+            _render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
         cache_logger_on_first_use=True,
     )
 
@@ -41,6 +42,11 @@ def _add_request_id(_logger: Any, _method: str, event: Any) -> Any:
     if identifier := request_id.get():
         event["request_id"] = identifier
     return event
+
+
+def _render(_logger: Any, _method: str, event: Any) -> bytes:
+    """In ASCII, so that no name brings a line or a control character of its own into the log."""
+    return to_json(event, ensure_ascii=True, fallback=str)
 
 
 _logger: structlog.typing.FilteringBoundLogger = structlog.get_logger("tokensvc")

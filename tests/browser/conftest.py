@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from tests import parts
 from tests.browser.person import Person
 from tests.browser.site import Site, tls_context
-from tests.replica import Replica, free_port, settings
+from tests.replica import SECONDS, Replica, free_port, settings
 
 Browse = Callable[..., Person]
 
@@ -28,7 +28,7 @@ SWITCHES = (
 )
 
 # A busy machine takes its time, which says nothing about the pages.
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=SECONDS * 1000)
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +53,14 @@ def machine() -> Iterator[Site]:
 @pytest.fixture
 def web(every_site: Site) -> Site:
     """The https site that the browser finds under every name there is: a hosted client, or whom a leak would reach."""
-    every_site.visits.clear()
+    every_site.forget()
     return every_site
 
 
 @pytest.fixture
 def local(machine: Site) -> Site:
     """An http site of this machine, as 127.0.0.1 and as localhost."""
-    machine.visits.clear()
+    machine.forget()
     return machine
 
 

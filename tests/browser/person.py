@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
 from playwright.sync_api import BrowserContext, ConsoleMessage, Dialog, Locator, Page, Request, Response
 
-from tests.replica import API_KEY, Client
+from tests.replica import API_KEY, SECONDS, Client, wait_for
 
 # What Chromium says of every page with such a status.
 STATUS_NOTE = "Failed to load resource: the server responded with a status of 4"
@@ -25,15 +25,16 @@ class Answer:
 
 @dataclass
 class Person:
-    """One browser context. `known` are the places that it may ask, `complaints` what must stay empty."""
+    """One browser context. `known` are the places that it may ask, `expected` what may stand in a complaint."""
 
     context: BrowserContext
     known: set[str]
+    expected: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.context.set_default_timeout(20_000)
+        self.context.set_default_timeout(SECONDS * 1000)
         self.context.on("dialog", self._dialog)
         self.context.on("console", self._console)
         self.context.on("weberror", lambda error: self.complaints.append(f"error: {error.error}"))
@@ -58,7 +59,7 @@ class Person:
         """Decide, and return what the client is told: a GET without the key, after a 303."""
         with page.expect_request(_after_a_post) as sent:
             response = self.press(page, button, key)
-        assert response.status == 303
+        assert response.status == 303, response.status
         assert (sent.value.method, sent.value.post_data) == ("GET", None)
         url = sent.value.url
         if url.startswith("http"):
@@ -71,12 +72,24 @@ class Person:
         """Sign in, allow, and return the code."""
         return self.answer(page).parameters["code"]
 
+    def hears(self, page: Page, complaint: str) -> None:
+        """Wait for the browser to complain, as a test wants it to."""
+        self.expected.append(complaint)
+        wait_for(lambda: any(complaint in heard for heard in self._events(page)), complaint)
+
     def undisturbed(self, secrets: Iterable[str] = (API_KEY,)) -> None:
         """Nothing ran, nothing broke the policy, nobody else was asked, and no secret stood in an address."""
-        assert self.complaints == []
+        unexpected = [heard for heard in self.complaints if not any(text in heard for text in self.expected)]
+        assert not unexpected, unexpected
         urls = [request.url for request in self.requests]
-        assert {place(url) for url in urls} <= self.known
-        assert not [url for url in urls for secret in secrets if secret in unquote_plus(url)]
+        elsewhere = {place(url) for url in urls} - self.known
+        assert not elsewhere, elsewhere
+        telling = [url for url in urls for secret in secrets if secret in unquote_plus(url)]
+        assert not telling, telling
+
+    def _events(self, page: Page) -> list[str]:
+        page.title()  # asking the page anything lets its events in
+        return self.complaints
 
     def _dialog(self, dialog: Dialog) -> None:
         self.complaints.append(f"dialog: {dialog.message}")

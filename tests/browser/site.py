@@ -20,7 +20,9 @@ from cryptography.x509.oid import NameOID
 
 from tests.replica import SECONDS
 
-WELCOME = '<!doctype html><html lang="en"><title>Connected</title><h1>Connected</h1></html>'
+WELCOME = (
+    '<!doctype html><html lang="en"><link rel="icon" href="data:,"><title>Connected</title><h1>Connected</h1></html>'
+)
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,19 @@ class Site:
         self._thread.join(SECONDS)
         self._server.server_close()
 
+    def forget(self) -> None:
+        """Between two tests."""
+        self.open.set()
+        self.visits.clear()
+        self.pages.clear()
+
     def url(self, path: str, host: str = "127.0.0.1") -> str:
         return f"{'https' if self.tls else 'http'}://{host}:{self.port}{path}"
 
     def page(self, path: str, html: str) -> None:
-        self.pages[path] = f'<!doctype html><html lang="en"><title>A page</title>{html}</html>'
+        self.pages[path] = (
+            f'<!doctype html><html lang="en"><link rel="icon" href="data:,"><title>A page</title>{html}</html>'
+        )
 
     def _handler(site) -> type[BaseHTTPRequestHandler]:  # noqa: N805  # `self` is the handler's
         class Handler(BaseHTTPRequestHandler):

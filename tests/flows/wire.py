@@ -9,8 +9,8 @@ import ssl
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
 from urllib.parse import urlencode, urlsplit
 
 from tests.replica import SECONDS
@@ -29,21 +29,19 @@ class Answer:
 
 @dataclass(frozen=True)
 class Post:
-    """A form, or with `content` anything else, for a URL."""
+    """A form, or with `document` JSON, for a URL."""
 
     url: str
-    form: Mapping[str, str]
-    headers: Mapping[str, str] | None = None
+    form: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    document: Any = None
 
     @property
     def raw(self) -> bytes:
         parts = urlsplit(self.url)
-        body = urlencode(self.form).encode()
-        headers = {
-            "Host": parts.netloc,
-            "Content-Type": "application/x-www-form-urlencoded",
-            "Content-Length": str(len(body)),
-        } | dict(self.headers or {})
+        body = (urlencode(self.form) if self.document is None else json.dumps(self.document)).encode()
+        kind = "application/x-www-form-urlencoded" if self.document is None else "application/json"
+        headers = {"Host": parts.netloc, "Content-Type": kind, "Content-Length": str(len(body))} | dict(self.headers)
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         target = f"{parts.path}?{parts.query}" if parts.query else parts.path
         return f"POST {target} HTTP/1.1\r\n{head}\r\n".encode() + body
@@ -58,11 +56,24 @@ class HeldRequest:
         self._raw = post.raw
         self._socket.sendall(self._raw[:-1])
 
-    def finish(self) -> Answer:
-        """Send the last byte and read the answer."""
+    def send(self) -> None:
+        """Send the last byte."""
+        self._socket.sendall(self._raw[-1:])
+
+    def answer(self) -> Answer:
         with self._socket:
-            self._socket.sendall(self._raw[-1:])
-            return read_answer(self._socket)
+            return read_answer(self._socket.makefile("rb"))
+
+    def answer_or_none(self) -> Answer | None:
+        """None where the server went away without an answer."""
+        try:
+            return self.answer()
+        except ConnectionError:
+            return None
+
+    def finish(self) -> Answer:
+        self.send()
+        return self.answer()
 
 
 def connect(host: str, port: int, context: ssl.SSLContext | None = None) -> socket.socket:
@@ -71,11 +82,17 @@ def connect(host: str, port: int, context: ssl.SSLContext | None = None) -> sock
     return context.wrap_socket(plain, server_hostname=host) if context else plain
 
 
-def read_answer(connection: socket.socket) -> Answer:
-    """Raises http.client.HTTPException or OSError where the connection ends without a whole one."""
-    response = http.client.HTTPResponse(connection)
-    response.begin()
-    return Answer(response.status, dict(response.getheaders()), response.read())
+def read_answer(stream: BinaryIO) -> Answer:
+    """Raises ConnectionError where the connection ends before a whole answer has come."""
+    status = stream.readline().split()
+    if len(status) < 2:
+        raise ConnectionError("the connection ended without an answer")
+    headers = http.client.parse_headers(stream)
+    length = int(headers.get("content-length", "0"))
+    body = stream.read(length)
+    if len(body) < length:
+        raise ConnectionError("the connection ended within an answer")
+    return Answer(int(status[1]), {name.lower(): value for name, value in headers.items()}, body)
 
 
 def race(posts: Sequence[Post], context: ssl.SSLContext | None = None) -> list[Answer]:
@@ -89,3 +106,12 @@ def race(posts: Sequence[Post], context: ssl.SSLContext | None = None) -> list[A
 
     with ThreadPoolExecutor(len(held)) as pool:
         return list(pool.map(finish, held))
+
+
+def pipeline(posts: Sequence[Post]) -> list[Answer]:
+    """Send all requests at once on one connection: a server takes each as soon as it has answered the one before."""
+    parts = urlsplit(posts[0].url)
+    with connect(parts.hostname or "", parts.port or 80) as connection:
+        connection.sendall(b"".join(post.raw for post in posts))
+        answers = connection.makefile("rb")
+        return [read_answer(answers) for _ in posts]

@@ -13,6 +13,9 @@ CANARY = "zQ7<i>"
 """Stands in every invented text, so that an answer or a log that repeats what it was given is found out."""
 
 
+Mutation = Callable[[Request], Request]
+
+
 @dataclass(frozen=True)
 class Change:
     """One parameter changed: which one, counted round, and what its new values are."""
@@ -104,7 +107,7 @@ class Set:
 @dataclass(frozen=True)
 class Plan:
     good: str
-    wrong: tuple[Callable[[Request], Request], ...] = ()
+    wrong: tuple[Mutation, ...] = ()
 
     def request(self) -> Request:
         request = GOOD[self.good]
@@ -171,12 +174,13 @@ _values: st.SearchStrategy[Value] = st.one_of(
     st.binary(max_size=12).map(lambda raw: b"%ff" + raw.replace(b"\n", b"").replace(b"\r", b"").replace(b" ", b"+")),
 )
 _places = st.integers(0, 9)
-_mutations: st.SearchStrategy[Callable[[Request], Request]] = st.one_of(
-    st.builds(Change, _places, st.tuples(_values)),
+_of_parameters: st.SearchStrategy[Mutation] = st.one_of(
     st.builds(Change, _places, st.tuples(_values)),
     st.builds(Change, _places, st.just(())),
     st.builds(Repeat, _places, st.none() | _values),
     st.builds(Add, st.sampled_from(NAMES), _values),
+)
+_of_the_message: st.SearchStrategy[Mutation] = st.one_of(
     st.sampled_from(AUTHORIZATIONS).map(lambda value: Header("Authorization", value)),
     st.builds(lambda pair, beside: Header(*pair, beside=beside), st.sampled_from(HEADERS), st.booleans()),
     st.sampled_from(PATHS).map(lambda pair: Path(*pair)),
@@ -188,4 +192,10 @@ _mutations: st.SearchStrategy[Callable[[Request], Request]] = st.one_of(
         lambda body: Set(body=body)
     ),
 )
-plans = st.builds(Plan, st.sampled_from(sorted(GOOD)), st.lists(_mutations, max_size=3).map(tuple))
+_deep = sorted(name for name, request in GOOD.items() if request.parameters)
+plans = st.builds(
+    Plan,
+    st.sampled_from(_deep * 4 + sorted(GOOD.keys() - set(_deep))),
+    st.lists(_of_parameters | _of_parameters | _of_the_message, max_size=3).map(tuple),
+)
+"""Mostly of requests that take parameters, and mostly with these wrong."""

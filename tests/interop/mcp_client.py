@@ -14,7 +14,7 @@ from mcp.client.auth import AuthorizationCodeResult, OAuthClientProvider
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
 
-from tests.replica import API_KEY, REDIRECT_URI, SECONDS, TLS, hidden_inputs, redirect_parameters
+from tests.replica import API_KEY, KNOWN_SECRETS, REDIRECT_URI, SECONDS, TLS, hidden_inputs, redirect_parameters
 
 AuthMethod = Literal["none", "client_secret_basic", "client_secret_post"]
 
@@ -37,6 +37,7 @@ class Person:
             answer = await browser.post(url, data=form)
         assert answer.status_code == 303, answer.text
         self.answer = redirect_parameters(answer)
+        KNOWN_SECRETS.add(self.answer.get("code", API_KEY))
 
     async def return_to_client(self) -> AuthorizationCodeResult:
         return AuthorizationCodeResult(
@@ -55,6 +56,7 @@ class Storage:
         return self.tokens
 
     async def set_tokens(self, tokens: OAuthToken) -> None:
+        KNOWN_SECRETS.update({tokens.access_token, tokens.refresh_token or tokens.access_token})
         self.tokens = tokens
 
     async def get_client_info(self) -> OAuthClientInformationFull | None:

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from tests import parts
-from tests.replica import API_KEY, INTROSPECTION_TOKEN, Replica, free_port, settings
+from tests.replica import API_KEY, INTROSPECTION_TOKEN, KNOWN_SECRETS, Replica, free_port, settings
 from tokensvc.tokens.kinds import client_handle
 
 pytestmark = pytest.mark.needs("node")
+SECRET = {"client_id", "client_secret", "code", "access_token", "refresh_token"}
 REFUSED = "ResponseBodyError"
 CHALLENGED = "WWWAuthenticateChallengeError"
 ANSWERED_WITH_AN_ERROR = "AuthorizationResponseError"
@@ -39,6 +40,8 @@ class Site:
         )
         assert ended.returncode == 0, ended.stderr
         seen: dict[str, Any] = json.loads(ended.stdout)
+        for part in ("client", "callback", "first", "second"):
+            KNOWN_SECRETS.update(value for name, value in seen.get(part, {}).items() if name in SECRET)
         return seen
 
 
@@ -123,9 +126,7 @@ def test_errors_at_the_authorization_endpoint_come_back_with_issuer_and_state(
         ("authMethod", 400, "invalid_client_metadata"),
     ],
 )
-def test_refusals_carry_the_code_of_the_standard(
-    refusals: dict[str, Any], case: str, status: int, error: str
-) -> None:
+def test_refusals_carry_the_code_of_the_standard(refusals: dict[str, Any], case: str, status: int, error: str) -> None:
     seen = refusals[case]
     assert (seen["thrown"], seen["status"], seen["error"]) == (REFUSED, status, error)
 

@@ -6,7 +6,6 @@ import base64
 import random
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote_plus, urlsplit
 
 import httpx
 import pytest

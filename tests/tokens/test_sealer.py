@@ -325,6 +325,13 @@ def respellings(value: str) -> Iterator[str]:
         lead = part.removesuffix(body)
         for spelt in respelt(body):
             yield ".".join((*parts[:place], lead + spelt, *parts[place + 1 :]))
+    head, nonce, sealed, tag = value.rsplit(".", 3)
+    joined = decode(sealed) + decode(tag)
+    for size in {0, 1, 8, 12, 15, 17, 19, len(joined)} - {16}:
+        yield ".".join((head, nonce, encode(joined[: len(joined) - size]), encode(joined[len(joined) - size :])))
+    joined = decode(nonce) + decode(sealed)
+    for size in (0, 8, 11, 13, 15, len(joined)):
+        yield ".".join((head, encode(joined[:size]), encode(joined[size:]), tag))
     for junk in (" ", "\n", "\r\n", "\t", "\0", ".", "=", "\ufeff"):
         yield value + junk
         yield junk + value
@@ -341,7 +348,7 @@ def respelt(body: str) -> Iterator[str]:
         yield body[:-1] + ALPHABET[position | bits]
     for padding in ("=", "==", "===", "A", "A==="):
         yield body + padding
-    for junk in ("=", "\n", " ", "!", "~", "."):
+    for junk in ("=", "\n", " ", "!", "~", ".", "====", "\r\n\r\n", "!!!!"):
         yield body[:4] + junk + body[4:]
         yield junk + body
     if "-" in body or "_" in body[4:]:

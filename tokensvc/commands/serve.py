@@ -6,7 +6,9 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.supervisors import Multiprocess
 
 from tokensvc import app, settings
@@ -19,6 +21,19 @@ if TYPE_CHECKING:
 
 LONGEST_HEADERS = 32_768
 """Bytes of a request line and headers; a state of 2,048 characters and a crowd of cookies fit several times."""
+
+
+class HttpProtocol(H11Protocol):
+    """A request that turns out malformed while it is served gets one answer, and is no failure of the service."""
+
+    def send_400_response(self, msg: str) -> None:
+        if self.conn.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
+            self.transport.close()
+            return
+        super().send_400_response(msg)
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
 
 
 def add_to(commands: "Subparsers") -> None:
@@ -89,7 +104,7 @@ def _config(loaded: Settings, options: argparse.Namespace) -> uvicorn.Config:
         port=options.port,
         workers=options.workers,
         # h11 rather than a faster parser: it holds the cap on headers while they arrive.
-        http="h11",
+        http=HttpProtocol,
         ws="none",
         lifespan="on",
         h11_max_incomplete_event_size=LONGEST_HEADERS,

@@ -87,8 +87,7 @@ async def _decide(request: Request) -> Response:
     decision = form.get("decision")
     if decision == "deny":
         log("authorization denied", client=pending.client)
-        denied = _see_other(address.refuse(AccessDenied("the person did not allow it")))
-        return cookies.drop(request, denied, pending.name)
+        return _see_other(address.refuse(AccessDenied("the person did not allow it")))
     if decision != "allow":
         raise _Refused(400, "That was not a decision", "The page was sent without Allow or Deny.")
     signed_in = await _sign_in(request, form.get("api_key", ""), service, now)
@@ -97,7 +96,7 @@ async def _decide(request: Request) -> Response:
         return sign_in_page(view, status=401, problem=signed_in)
     sealed, code = await authorization_code.approve(pending, signed_in, service.server, now)
     log("authorization granted", client=pending.client, family=code.family, credential=code.credential)
-    return cookies.drop(request, _see_other(address.answer(code=sealed)), pending.name)
+    return _see_other(address.answer(code=sealed))
 
 
 def _parse(request: Request) -> Parameters:
@@ -146,6 +145,9 @@ def _pending(request: Request, sealed: str, service: Service, now: int) -> Autho
         raise _Refused(400, "This page is no longer valid", "The request cannot be opened any more.") from error
     if now >= pending.exp:
         raise _Refused(400, "This page has expired", "It was open for more than ten minutes, so nothing was allowed.")
+    if request.headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
+        # Cookies know no ports, so a neighbour on this host could have planted its own beside its own request.
+        raise _Refused(403, "This is another website", "The decision came from elsewhere, so nothing was allowed.")
     if not cookies.holds(request, pending.name, pending.browser):
         hint = f"Allow cookies for this site. {_AGAIN}"
         message = "The decision did not come from the browser that the page was shown in, so nothing was allowed."

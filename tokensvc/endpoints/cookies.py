@@ -1,4 +1,7 @@
-"""The cookie that binds a request in flight to one browser: one for each request, so that two tabs do not collide."""
+"""The cookie that binds a request in flight to one browser: one for each request, so that two tabs do not collide.
+
+It stays when the person has decided: a second click, while the client is slow or its app did not open, must not fail.
+"""
 
 import hmac
 import re
@@ -17,7 +20,7 @@ _NAME = re.compile(r"[0-9a-f]{15}")
 
 def new(now: int) -> tuple[str, str]:
     """A name, which sorts by age, and a value that nobody can guess."""
-    return f"{now // 1000:09x}{secrets.token_hex(3)}", secrets.token_urlsafe(16)
+    return f"{now:011x}{secrets.token_hex(2)}", secrets.token_urlsafe(16)
 
 
 def put(request: Request, response: Response, name: str, value: str, max_age: int) -> None:
@@ -34,11 +37,6 @@ def put(request: Request, response: Response, name: str, value: str, max_age: in
 def holds(request: Request, name: str, expected: str) -> bool:
     """Whether the browser has the cookie whose digest was sealed."""
     return hmac.compare_digest(digest(request.cookies.get(_name(request, name), ""), 16), expected)
-
-
-def drop(request: Request, response: Response, name: str) -> Response:
-    response.delete_cookie(_name(request, name), secure=_secure(request), httponly=True, samesite="lax")
-    return response
 
 
 def _secure(request: Request) -> bool:

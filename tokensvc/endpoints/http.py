@@ -1,11 +1,11 @@
 """HTTP in and out, the same for every endpoint: bodies, parameters, JSON, errors."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
+from pydantic_core import from_json, to_json
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -29,7 +29,7 @@ class JsonResponse(Response):
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
-        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+        return to_json(content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +82,14 @@ async def read_form(request: Request) -> Parameters:
 
 
 async def read_json(request: Request) -> Any:
-    """Raises InvalidRequest. Infinities, and text that is no Unicode, are not JSON (RFC 8259)."""
+    """Raises InvalidRequest. Infinities and lone surrogates are not JSON (RFC 8259 §6, §8.2)."""
     if _media_type(request) != "application/json":
         raise InvalidRequest("the body must be application/json")
     body = await read_body(request)
     try:
-        value = json.loads(body.decode(), parse_constant=_no_constant)
-        json.dumps(value, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
+        return from_json(body, allow_inf_nan=False)
+    except ValueError:
         raise InvalidRequest("the body is not JSON") from None
-    return value
 
 
 def bearer(authorization: str | None) -> str | None:
@@ -139,10 +137,6 @@ def _error_headers(error: OAuthError) -> Iterable[tuple[str, str]]:
 
 def _media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-def _no_constant(_name: str) -> None:
-    raise ValueError("not JSON")
 
 
 EXCEPTION_HANDLERS: dict[Any, Any] = {

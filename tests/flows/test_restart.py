@@ -1,0 +1,240 @@
+"""A process that ends, by order or by force, loses nothing it answered, and brings nothing revoked back to life.
+
+Faults 10 (SIGKILL between advance and response) and 11 (restart with memory and sqlite ledgers, restored backups).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.flows.conftest import SQLITE, Start
+from tests.flows.wire import Answer, HeldRequest, Post
+from tests.replica import INTROSPECTION_TOKEN, Client, Replica, Tokens, tokens, wait_for
+
+IN_FLIGHT = 30
+
+
+def ledger_of(replica: Replica) -> Path:
+    assert replica.directory
+    return replica.directory / "ledger.db"
+
+
+def back_up(replica: Replica) -> Path:
+    """A copy of the ledger as sqlite makes it, while the replica runs."""
+    backup = ledger_of(replica).with_name("backup")
+    with closing(sqlite3.connect(ledger_of(replica))) as source, closing(sqlite3.connect(backup)) as copy:
+        source.backup(copy)
+    return backup
+
+
+def kill_between_commit_and_response(replica: Replica, posts: Sequence[Post]) -> list[Answer | None]:
+    """Let the service commit all requests together, and kill it before it can answer them.
+
+    While this process holds the ledger's lock, the requests queue up behind the first one. When it lets go, the service
+    commits that one, then all others at once. Answering those takes it milliseconds, and killing it does not.
+    """
+    held = [HeldRequest(post) for post in posts]
+    with closing(sqlite3.connect(ledger_of(replica), isolation_level=None, timeout=30)) as ledger:
+        ledger.execute("BEGIN IMMEDIATE")
+        for request in held:
+            request.send()
+        # One loop serves all connections in turn: when it answers this it has read what came before.
+        for _ in range(2):
+            assert httpx.get(f"{replica.url}/healthz").status_code == 200
+        ledger.execute("ROLLBACK")
+        commits, deadline = set[int](), time.monotonic() + 5
+        while len(commits) < 3 and time.monotonic() < deadline:
+            commits.add(ledger.execute("PRAGMA data_version").fetchone()[0])
+        replica.kill()
+    return [request.answer_or_none() for request in held]
+
+
+def test_sigkill_after_the_commit_leaves_a_code_spent_and_a_refresh_to_be_repeated(start: Start) -> None:
+    """Fault 10. Of what was committed and never answered, nothing is issued twice, and nobody is locked out."""
+    replica = start()
+    client = Client(replica.url)
+    client.register()
+    codes = [client.code() for _ in range(IN_FLIGHT)]
+    firsts = [client.sign_in() for _ in range(IN_FLIGHT)]
+    families = [client.introspect(first.access)["family"] for first in firsts]
+    own = {"client_id": client.client_id}
+    code_form = {"grant_type": "authorization_code", "code_verifier": client.verifier, **own}
+    refresh_form = {"grant_type": "refresh_token", **own}
+    url = f"{replica.url}/token"
+    redemptions = [Post(url, code_form | {"code": code}) for code in codes]
+    refreshes = [Post(url, refresh_form | {"refresh_token": first.refresh}) for first in firsts]
+    answers = kill_between_commit_and_response(replica, [*redemptions, *refreshes])
+    replica.start()
+    again = [client.redeem(code) if answer is None else None for code, answer in zip(codes, answers, strict=False)]
+    spent = [answer for answer in again if answer is not None and answer.status_code == 400]
+    assert {answer.json()["error"] for answer in spent} == {"invalid_grant"}
+    assert replica.logged("token replayed", grant_type="authorization_code")
+    for first, family, answer in zip(firsts, families, answers[IN_FLIGHT:], strict=True):
+        issued = [tokens(client.refresh(first.refresh)).access]
+        issued += [answer.json["access_token"]] if answer else []
+        assert {client.introspect(access)["jti"] for access in issued} == {f"{family}.2"}
+    unanswered = [family for family, answer in zip(families, answers[IN_FLIGHT:], strict=True) if answer is None]
+    repeated = {line["family"] for line in replica.log if line["event"] == "token repeated"}
+    assert repeated & set(unanswered)
+    assert client.active(client.sign_in().access)
+
+
+def test_sigkill_amid_a_stream_of_refreshes_forks_no_family_and_ends_none(start: Start) -> None:
+    """Fault 10. At any moment, with several workers: whoever lost an answer asks again, and gets that very token."""
+    replica = start(workers=2)
+    people = [Client(replica.url) for _ in range(4)]
+    for _ in range(2):
+        chains = [[person.sign_in()] for person in people]
+        stopping = threading.Event()
+
+        def refresh(person: Client, chain: list[Tokens], stopping: threading.Event = stopping) -> None:
+            """Refresh until the service is gone."""
+            while not stopping.is_set():
+                try:
+                    chain.append(tokens(person.refresh(chain[-1].refresh)))
+                except httpx.TransportError:
+                    return
+
+        with ThreadPoolExecutor(len(people)) as pool:
+            running = [pool.submit(refresh, person, chain) for person, chain in zip(people, chains, strict=True)]
+            wait_for(lambda chains=chains: all(len(chain) > 5 for chain in chains), "everybody refreshes")
+            replica.kill()
+            stopping.set()
+            for each in running:
+                each.result()
+        replica.start()
+        for person, chain in zip(people, chains, strict=True):
+            facts = person.introspect(chain[-1].access)
+            following = tokens(person.refresh(chain[-1].refresh))
+            family, _, generation = facts["jti"].partition(".")
+            assert person.introspect(following.access)["jti"] == f"{family}.{int(generation) + 1}"
+            assert all(person.active(each.access) for each in chain[-3:])
+
+
+def test_a_restart_with_the_memory_ledger_ends_everything_but_registrations(start: Start) -> None:
+    """Fault 11. Nothing that was revoked comes back, since nothing comes back."""
+    replica = start("memory://")
+    client = Client(replica.url)
+    issued, revoked = client.sign_in(), client.sign_in()
+    client.revoke(revoked.refresh)
+    code = client.code()
+    replica.restart()
+    assert client.redeem(code).json()["error"] == "invalid_grant"
+    assert not any(client.active(each.access) for each in (issued, revoked))
+    assert {client.refresh(each.refresh).json()["error"] for each in (issued, revoked)} == {"invalid_grant"}
+    assert client.active(client.sign_in().access)
+
+
+@pytest.mark.parametrize("how", ["restart", "kill"])
+def test_a_restart_with_the_sqlite_ledger_loses_nothing(start: Start, how: str) -> None:
+    """Fault 11. What was good stays good, and what was spent or revoked stays spent or revoked."""
+    replica = start()
+    client = Client(replica.url)
+    revoked = [client.sign_in() for _ in range(2)]
+    client.revoke(revoked[0].refresh)
+    client.admin_revoke("user", "acme/ada")
+    issued, used, alone = client.sign_in(), client.sign_in(), client.sign_in()
+    followed = tokens(client.refresh(used.refresh))
+    client.revoke(alone.access)
+    code, spent = client.code(), client.code()
+    redeemed = tokens(client.redeem(spent))
+    if how == "kill":
+        replica.kill()
+        replica.start()
+    else:
+        replica.restart()
+    assert [client.active(each.access) for each in (issued, used, followed, redeemed)] == [True] * 4
+    assert not any(client.active(each.access) for each in (*revoked, alone))
+    assert {client.refresh(each.refresh).status_code for each in revoked} == {400}
+    again = tokens(client.refresh(used.refresh))
+    assert client.introspect(again.access)["jti"] == client.introspect(followed.access)["jti"]
+    assert client.refresh(issued.refresh).status_code == 200
+    assert client.redeem(code).status_code == 200
+    assert client.redeem(spent).json()["error"] == "invalid_grant"
+    assert not client.active(redeemed.access)
+
+
+LOSSES = {
+    # what happens to the file, to its witness
+    "an earlier copy of the file": ("restored", "kept"),
+    "an earlier copy of the file and no witness": ("restored", "lost"),
+    "no file": ("lost", "kept"),
+    "no file and no witness": ("lost", "lost"),
+}
+
+
+@pytest.mark.parametrize(("file", "witness"), LOSSES.values(), ids=LOSSES)
+def test_a_ledger_that_lost_its_memory_is_noticed_and_everything_from_before_ends(
+    start: Start, file: str, witness: str
+) -> None:
+    """Fault 11. A revocation and a redemption are in no copy from before them, and yet they hold."""
+    replica = start()
+    client = Client(replica.url)
+    untouched, revoked = client.sign_in(), client.sign_in()
+    spent, code = client.code(), client.code()
+    backup = back_up(replica)
+    redeemed = tokens(client.redeem(spent))
+    client.revoke(revoked.refresh)
+    replica.stop()
+    for part in ("ledger.db", "ledger.db-wal", "ledger.db-shm"):
+        ledger_of(replica).with_name(part).unlink(missing_ok=True)
+    if file == "restored":
+        backup.rename(ledger_of(replica))
+    if witness == "lost":
+        ledger_of(replica).with_name("ledger.db-witness").unlink()
+    replica.start()
+    if file == "restored":
+        assert replica.logged("ledger restored")
+    assert not any(client.active(each.access) for each in (untouched, revoked, redeemed))
+    assert {client.refresh(each.refresh).json()["error"] for each in (untouched, revoked, redeemed)} == {
+        "invalid_grant"
+    }
+    assert {client.redeem(each).json()["error"] for each in (spent, code)} == {"invalid_grant"}
+    assert client.active(client.sign_in().access)
+
+
+def test_a_file_replaced_under_a_running_replica_is_answered_503_and_never_inactive(start: Start) -> None:
+    """Fault 11. What other processes write there is unknown, so nothing is refused and nothing confirmed."""
+    replica = start()
+    client = Client(replica.url)
+    issued = client.sign_in()
+    backup = back_up(replica)
+    backup.replace(ledger_of(replica))
+
+    def introspection() -> httpx.Response:
+        headers = {"Authorization": f"Bearer {INTROSPECTION_TOKEN}"}
+        return client.http.post(f"{client.url}/introspect", data={"token": issued.access}, headers=headers)
+
+    def noticed() -> bool:
+        answer = introspection()
+        assert answer.status_code == 503 or answer.json()["active"], answer.text
+        return answer.status_code == 503
+
+    wait_for(noticed, "the replica notices")
+    refused = client.refresh(issued.refresh)
+    assert (refused.status_code, refused.json()["error"]) == (503, "temporarily_unavailable")
+    assert int(refused.headers["retry-after"]) > 0
+    assert client.revoke(issued.refresh).status_code == 503
+
+
+def test_a_ledger_that_is_locked_for_long_is_answered_503_and_recovers(start: Start) -> None:
+    """Faults 10 and 14 for sqlite: no false refusal, and afterwards the same refresh token is good."""
+    replica = start(SQLITE)
+    client = Client(replica.url)
+    issued = client.sign_in()
+    with closing(sqlite3.connect(ledger_of(replica), isolation_level=None)) as ledger:
+        ledger.execute("BEGIN IMMEDIATE")
+        answer = client.refresh(issued.refresh)
+        assert (answer.status_code, answer.json()["error"]) == (503, "temporarily_unavailable")
+        assert client.active(issued.access)
+        ledger.execute("ROLLBACK")
+    assert client.refresh(issued.refresh).status_code == 200
