@@ -201,5 +201,5 @@ def test_policy_stops_what_would_slip_through(browse: Browse, replica: Replica, 
     for directive in ("script-src", "img-src", "frame-src", "style-src", "base-uri", "connect-src"):
         person.hears(page, directive)
     # These were the test's own, and the policy's work.
-    person.expected.append("violates the following Content Security Policy directive")
+    person.expected.append("Content Security Policy")
     person.known.add("evil.example")

@@ -60,4 +60,4 @@ class Material:
     def _open_page(self) -> None:
         _, page = self._public.page()
         self.values["request"] = hidden_inputs(page.text)["request"]
-        self.values["cookie"] = page.headers["set-cookie"].partition(";")[0]
+        self.values["cookie"] = page.headers.get_list("set-cookie")[-1].partition(";")[0]

@@ -23,7 +23,14 @@ class Valid:
     name: str
 
 
-Value = str | bytes | list[str] | Valid
+@dataclass(frozen=True)
+class Long:
+    """So many characters."""
+
+    size: int
+
+
+Value = str | bytes | list[str] | Valid | Long
 
 
 @dataclass(frozen=True)
@@ -151,6 +158,8 @@ GOOD = {
 
 
 def _resolve(value: Value, material: Mapping[str, str]) -> Any:
+    if isinstance(value, Long):
+        return "x" * value.size
     return material[value.name] if isinstance(value, Valid) else value
 
 

@@ -83,7 +83,7 @@ CODEX = KnownClient(
         "response_types": ["code"],
         "token_endpoint_auth_method": "none",
         "application_type": "native",
-        # What its Rust structures leave unset went over the wire as null for a while.
+        # A client may send what it leaves unset as null; it must not come back.
         "scope": None,
         "client_uri": None,
         "contacts": None,

@@ -661,6 +661,18 @@ def test_an_unknown_client_is_a_400_page_at_authorize_and_never_a_redirect(repli
         assert "location" not in page.headers
 
 
+def test_a_program_that_tries_a_stale_client_id_reads_where_to_register_anew(replica: Replica) -> None:
+    """mcp-remote asks before it opens a browser, and heals on an answer that says so in JSON."""
+    url = Client(replica.url, client_id="tscl_of-another-time").authorize_url()
+    answer = httpx.get(url, headers={"Accept": "application/json"}, verify=TLS)
+    assert answer.status_code == 400
+    assert answer.json() == {
+        "error": "invalid_client",
+        "error_description": "client is not registered",
+        "registration_endpoint": f"{replica.url}/register",
+    }
+
+
 def test_a_redirect_uri_that_was_not_registered_is_a_400_page_and_never_a_redirect(client: Client) -> None:
     _, page = client.page(redirect_uri="https://attacker.example/callback")
     assert page.status_code == 400

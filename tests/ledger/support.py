@@ -99,11 +99,19 @@ class Driver:
         self._runner.close()
 
     def is_dead(self, minted: Minted) -> bool:
-        try:
-            self.check(minted)
-        except Dead:
-            return True
-        return False
+        return minted in self.dead_among([minted])
+
+    def dead_among(self, judged: Iterable[Minted]) -> set[Minted]:
+        async def judge() -> set[Minted]:
+            dead = set()
+            for minted in judged:
+                try:
+                    await self.ledger.check(minted)
+                except Dead:
+                    dead.add(minted)
+            return dead
+
+        return self.run(judge())
 
     def run(self, step: Coroutine[Any, Any, Result]) -> Result:
         return self._runner.run(step)

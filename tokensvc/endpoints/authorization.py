@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from tokensvc.endpoints import cookies
-from tokensvc.endpoints.http import Parameters, read_form
+from tokensvc.endpoints.http import NO_STORE, JsonResponse, Parameters, read_form
 from tokensvc.endpoints.pages import SignInView, error_page, sign_in_page
 from tokensvc.endpoints.service import Service, address_of, service_of
 from tokensvc.errors import (
@@ -42,6 +42,8 @@ async def authorize(request: Request) -> Response:
         return await (_decide(request) if request.method == "POST" else _ask(request))
     except _Refused as refused:
         warn("authorization refused", reason=refused.reason)
+        if isinstance(refused, _Unregistered) and _is_probe(request):
+            return _unregistered(request)
         return error_page(refused.status, refused.title, str(refused), hint=refused.hint)
     except TemporarilyUnavailable as error:
         warn("authorization unavailable", reason=error.reason)
@@ -56,6 +58,10 @@ class _Refused(Exception):
     def __init__(self, status: int, title: str, message: str, *, hint: str = _AGAIN, reason: str = "") -> None:
         super().__init__(message)
         self.status, self.title, self.hint, self.reason = status, title, hint, reason or message
+
+
+class _Unregistered(_Refused):
+    """The client is unknown here."""
 
 
 async def _ask(request: Request) -> Response:
@@ -119,7 +125,8 @@ def _return_address(
     except UnknownClient as error:
         message = "The app uses a registration that this server does not know. It may be from before a change here."
         hint = "Remove this server in the app and add it again, so that the app registers anew."
-        raise _Refused(400, "This app is not registered here", message, hint=hint, reason=f"client: {error}") from error
+        title = "This app is not registered here"
+        raise _Unregistered(400, title, message, hint=hint, reason=f"client: {error}") from error
     except InvalidRedirectUri as error:
         message = f"The answer would go to an address that cannot be trusted: {error.description}."
         raise _Refused(400, "The app asks to be answered elsewhere", message) from error
@@ -205,6 +212,21 @@ def _view(pending: AuthorizationRequest, sealed: str, server: AuthorizationServe
         request=sealed,
         issuer=server.issuer,
     )
+
+
+def _is_probe(request: Request) -> bool:
+    """Whether a program asks, which cannot read a page: some clients try their registration before the browser."""
+    accepted = request.headers.get("accept", "")
+    return "application/json" in accepted and "text/html" not in accepted
+
+
+def _unregistered(request: Request) -> Response:
+    """`invalid_client`, with the place to register anew."""
+    service = service_of(request)
+    answer = {"error": "invalid_client", "error_description": "client is not registered"}
+    if service.registration.enabled:
+        answer["registration_endpoint"] = f"{service.server.issuer}/register"
+    return JsonResponse(answer, 400, headers=NO_STORE)
 
 
 def _see_other(url: str) -> Response:

@@ -1,0 +1,205 @@
+"""A key that is gone ends what it sealed and nothing else; what is foreign never opens.
+
+Faults 21 (a key dropped while in use) and 24 (another issuer, an unknown kid, a day out of range).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+
+import pytest
+
+from tests.flows.conftest import Start
+from tests.replica import Client, Replica, Tokens, free_port, hidden_inputs, ring_entry, settings, tokens
+
+DAY = 86_400
+
+
+def test_a_dropped_key_ends_its_tokens_cleanly_and_leaves_clients_registered(start: Start) -> None:
+    """Fault 21. Inactive, invalid_grant and an error page; and with the same client_id everybody signs in again."""
+    replica = start()
+    client = Client(replica.url)
+    issued, code = client.sign_in(), client.code()
+    url, page = client.page()
+    replica.restart(keys=ring_entry("k2"))
+    assert client.introspect(issued.access) == {"active": False}
+    assert client.refresh(issued.refresh).json()["error"] == "invalid_grant"
+    assert client.redeem(code).json()["error"] == "invalid_grant"
+    assert client.revoke(issued.refresh).status_code == 200
+    answer = client.decide(url, page)
+    assert (answer.status_code, "location" in answer.headers) == (400, False)
+    assert replica.logged("token inactive", reason="the version is not in the ring")
+    assert client.active(client.sign_in().access)
+
+
+def test_a_key_replaced_under_its_own_kid_ends_its_tokens_too(start: Start) -> None:
+    """Fault 21. A kid is only a name: it is the secret that counts."""
+    replica = start()
+    client = Client(replica.url)
+    issued = client.sign_in()
+    replica.restart(keys=ring_entry("k1"))
+    assert client.introspect(issued.access) == {"active": False}
+    assert client.refresh(issued.refresh).json()["error"] == "invalid_grant"
+    assert client.active(client.sign_in().access)
+
+
+def test_a_retired_key_still_opens_what_it_sealed_and_a_staged_one_opens_in_advance(start: Start) -> None:
+    """Fault 21. Rotation by restarts: nobody notices anything until the old key is dropped."""
+    replica = start()
+    old = replica.environment["TOKENSVC_KEYS"]
+    staged = ring_entry("k2", str(int(time.time()) + DAY))
+    active = staged.replace(staged.partition("@")[2].partition("=")[0], "1")
+    client = Client(replica.url)
+    first, code = client.sign_in(), client.code()
+    replica.restart(keys=f"{old},{staged}")
+    second = tokens(client.redeem(code))
+    assert kid(second.access) == "k1"
+    replica.restart(keys=f"{old},{active}")
+    third = tokens(client.refresh(first.refresh))
+    assert kid(third.access) == "k2"
+    # Another replica, where the key is staged still, opens what the first one sealed under it.
+    with replica.twin(keys=f"{old},{staged}") as behind:
+        follower = Client(behind.url, client_id=client.client_id)
+        assert all(follower.active(each.access) for each in (first, second, third))
+        assert kid(tokens(follower.refresh(third.refresh)).access) == "k1"
+    replica.restart(keys=active)
+    assert [client.active(each.access) for each in (first, second, third)] == [False, False, True]
+
+
+def test_a_dropped_client_key_ends_registrations_and_no_tokens(start: Start) -> None:
+    """Fault 21, the other way: the client registers anew, and until then nothing else is lost."""
+    replica = start()
+    client = Client(replica.url)
+    issued = client.sign_in()
+    replica.restart(client_keys=ring_entry("c2"))
+    refused = client.refresh(issued.refresh)
+    assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client")
+    _, page = client.page()
+    assert (page.status_code, "location" in page.headers) == (400, False)
+    assert client.active(issued.access)
+    client.client_id = ""
+    assert client.active(client.sign_in().access)
+
+
+def test_a_client_key_added_keeps_old_registrations(start: Start) -> None:
+    """Fault 21. An entry may also be carried over from the other ring."""
+    replica = start()
+    client = Client(replica.url)
+    issued = client.sign_in()
+    old = replica.environment["TOKENSVC_CLIENT_KEYS"]
+    carried = replica.environment["TOKENSVC_KEYS"]
+    replica.restart(client_keys=f"{old},{carried}")
+    assert client.refresh(issued.refresh).status_code == 200
+    registered = Client(replica.url)
+    registered.register()
+    assert registered.client_id != client.client_id
+
+
+@pytest.fixture(scope="module")
+def production(start: Start) -> Replica:
+    return start("memory://")
+
+
+@pytest.fixture(scope="module")
+def staging(start: Start, production: Replica) -> Replica:
+    """Another issuer with the same rings and settings: a mistake that must not matter."""
+    own = {name: production.environment[f"TOKENSVC_{name.upper()}"] for name in ("keys", "client_keys")}
+    return start("memory://", **own)
+
+
+def test_artefacts_of_another_issuer_are_worthless_though_the_keys_are_the_same(
+    production: Replica, staging: Replica
+) -> None:
+    """Fault 24. Tokens, code, client_id and the page in flight."""
+    client, foreign = Client(production.url), Client(staging.url)
+    own = client.sign_in()
+    issued, code = foreign.sign_in(), foreign.code()
+    url, page = client.page()
+    _, foreign_page = foreign.page()
+    assert client.introspect(issued.access) == {"active": False}
+    assert client.refresh(issued.refresh).json()["error"] == "invalid_grant"
+    assert client.redeem(code).json()["error"] == "invalid_grant"
+    assert client.refresh(own.refresh, client_id=foreign.client_id).status_code == 401
+    assert client.page(client_id=foreign.client_id)[1].status_code == 400
+    assert client.decide(url, page, request=hidden_inputs(foreign_page.text)["request"]).status_code == 400
+    assert production.logged("token inactive", reason="sealed under another key, or changed")
+
+
+def test_a_token_with_an_unknown_kid_or_a_day_out_of_range_is_inactive(production: Replica) -> None:
+    """Fault 24. Refused by its header, with nothing derived from it."""
+    client = Client(production.url)
+    issued = client.sign_in()
+    today = int(time.time()) // DAY
+    reasons = {
+        "the version is not in the ring": [f"k9.{today}", f"K1.{today}", "."],
+        "the day is out of range": [
+            f"k1.{today + 2}",
+            f"k1.{today - 368}",
+            f"k1.0{today}",
+            "k1.999999",
+            "k1.",
+            "k1",
+            f"k1.{today}.1",
+        ],
+    }
+    for reason, kids in reasons.items():
+        for forged in kids:
+            count = sum(line.get("reason") == reason for line in production.log)
+            changed = with_kid(issued, forged)
+            assert client.introspect(changed.access) == {"active": False}, forged
+            assert client.refresh(changed.refresh).json()["error"] == "invalid_grant", forged
+            production.logged("token inactive", reason=reason)
+            assert sum(line.get("reason") == reason for line in production.log) > count, forged
+    assert client.active(issued.access)
+
+
+def test_a_token_under_another_days_key_does_not_open(production: Replica) -> None:
+    """Fault 24. A day in range but not its own is another key."""
+    client = Client(production.url)
+    issued = client.sign_in()
+    today = int(time.time()) // DAY
+    for day in (today - 1, today - 2, today - 366):
+        assert client.introspect(with_kid(issued, f"k1.{day}").access) == {"active": False}
+
+
+def test_changing_prefix_or_issuer_ends_every_artefact(start: Start) -> None:
+    """Fault 24, by the operator's own hand."""
+    replica = start()
+    client = Client(replica.url)
+    issued = client.sign_in()
+    replica.restart(token_prefix="ov")
+    assert client.introspect(issued.access) == {"active": False}
+    assert client.introspect(issued.access.replace("tsat_", "ovat_")) == {"active": False}
+    assert client.refresh(issued.refresh).status_code == 401
+    replica.restart(token_prefix="ts", issuer=f"http://localhost:{replica.port}")
+    assert client.introspect(issued.access) == {"active": False}
+
+
+@pytest.mark.parametrize("ring", ["keys", "client_keys"])
+def test_a_ring_without_an_active_key_is_refused_at_start(ring: str) -> None:
+    """Fault 21. A replica that could seal nothing does not start, and says which variable."""
+    port = free_port()
+    staged = ring_entry("k2", str(int(time.time()) + DAY))
+    replica = Replica(settings("memory://", port, **{ring: staged}), port)
+    with pytest.raises(AssertionError, match=f"TOKENSVC_{ring.upper()}"):
+        replica.start()
+    replica.stop()
+
+
+def kid(token: str) -> str:
+    header = token.partition("_")[2].partition(".")[0]
+    announced: str = json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))["kid"]
+    return announced.partition(".")[0]
+
+
+def with_kid(issued: Tokens, kid: str) -> Tokens:
+    """The same tokens with another kid in their headers."""
+
+    def forge(token: str) -> str:
+        prefix, _, jwe = token.partition("_")
+        header = json.dumps({"alg": "dir", "enc": "A256GCM", "kid": kid}, separators=(",", ":"))
+        return f"{prefix}_{base64.urlsafe_b64encode(header.encode()).decode().rstrip('=')}.{jwe.partition('.')[2]}"
+
+    return Tokens(forge(issued.access), forge(issued.refresh), issued.response)
