@@ -104,6 +104,16 @@ def sealer(settings: Settings, now: int) -> Sealer:
     return Sealer(keys, client_keys, settings.issuer, settings.token_prefix)
 
 
+def lifetimes(settings: Settings) -> Lifetimes:
+    """Of what clients are given that have none of their own."""
+    return Lifetimes(
+        code=settings.code_ttl * 1000,
+        access=settings.access_ttl * 1000,
+        refresh=settings.refresh_ttl * 1000,
+        refresh_max=settings.refresh_max_ttl * 1000,
+    )
+
+
 def ledger_path(settings: Settings) -> Path | None:
     """The file of a sqlite ledger, None for the memory ledger. Raises SettingsError."""
     if settings.ledger == "memory://":
@@ -131,23 +141,18 @@ def _service(settings: Settings, clock: Clock, now: int, ledger: Ledger | None =
 
 def _server(settings: Settings, resources: Resources, now: int, ledger: Ledger | None) -> AuthorizationServer:
     policy = RedirectPolicy.parse(settings.redirect_hosts)
-    lifetimes = Lifetimes(
-        code=settings.code_ttl * 1000,
-        access=settings.access_ttl * 1000,
-        refresh=settings.refresh_ttl * 1000,
-        refresh_max=settings.refresh_max_ttl * 1000,
-    )
+    general = lifetimes(settings)
     sealing = sealer(settings, now)
-    clients = parse_clients(settings.clients.get_secret_value(), lifetimes)
+    clients = parse_clients(settings.clients.get_secret_value(), general)
     return AuthorizationServer(
         issuer=settings.issuer,
         sealer=sealing,
         identities=ApiKeys.parse(settings.api_keys.get_secret_value()),
-        clients=Clients(sealing, clients, lifetimes, policy),
+        clients=Clients(sealing, clients, general, policy),
         redirect_policy=policy,
         resources=resources,
         scopes=Scopes.parse(settings.scopes),
-        lifetimes=lifetimes,
+        lifetimes=general,
         grace=settings.refresh_grace * 1000,
         ledger=ledger or _open_ledger(settings, now),
     )

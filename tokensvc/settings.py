@@ -58,9 +58,7 @@ class Settings(BaseSettings):
     refresh_ttl: Seconds = Field(30 * _DAY, description="seconds a refresh token lives unused")
     refresh_max_ttl: Seconds = Field(180 * _DAY, description="seconds after sign-in when refreshing ends")
     refresh_grace: Annotated[int, Field(ge=0, le=600)] = Field(60, description="seconds a repeat is forgiven")
-    token_prefix: Annotated[str, Field(pattern=r"^[a-z0-9]{1,8}$")] = Field(
-        "ts", description="1 to 8 of a-z0-9"
-    )
+    token_prefix: Annotated[str, Field(pattern=r"^[a-z0-9]{1,8}$")] = Field("ts", description="1 to 8 of a-z0-9")
     limits: Literal["on", "off"] = Field("on", description="rate limits of failed attempts")
     trusted_proxies: str = Field("127.0.0.0/8,::1", description="CIDRs whose X-Forwarded-* are believed")
     strict: bool = Field(False, description="unknown TOKENSVC_ names refuse to start")
@@ -142,27 +140,26 @@ def load() -> Settings:
 def unknown_names(environ: Mapping[str, str]) -> dict[str, str]:
     """Every `TOKENSVC_` name that is no setting, with the nearest one that is (or an empty string)."""
     known = {variable_name(name) for name in Settings.model_fields}
-    known |= {
-        f"{variable_name(n)}_FILE" for n, f in Settings.model_fields.items() if f.annotation is SecretStr
-    }
-    strangers = [
-        n for n in environ if n.startswith(PREFIX) and n not in known and not _KUBERNETES.fullmatch(n)
-    ]
-    return {name: next(iter(difflib.get_close_matches(name, known, 1)), "") for name in sorted(strangers)}
+    known |= {f"{variable_name(n)}_FILE" for n, f in Settings.model_fields.items() if f.annotation is SecretStr}
+    ours = (name for name in environ if name.upper().startswith(PREFIX) and name not in known)
+    return {name: _nearest(name, known) for name in sorted(ours) if not _KUBERNETES.fullmatch(name)}
+
+
+def _nearest(name: str, known: set[str]) -> str:
+    """Compared behind the prefix, which would make every two names alike."""
+    stems = {variable.removeprefix(PREFIX): variable for variable in known}
+    matches = difflib.get_close_matches(name.upper().removeprefix(PREFIX), stems, 1)
+    return stems[matches[0]] if matches else ""
 
 
 def _read_private(path: Path, variable: str) -> str:
     try:
         if path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
-            raise SettingsError(
-                variable, f"names {path}, which others may read or write", f"Run: chmod o= {path}"
-            )
+            raise SettingsError(variable, f"names {path}, which others may read or write", f"Run: chmod o= {path}")
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         what = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise SettingsError(
-            variable, f"names {path}, which cannot be read: {what}", "Check path and rights"
-        ) from None
+        raise SettingsError(variable, f"names {path}, which cannot be read: {what}", "Check path and rights") from None
 
 
 def _first_problem(error: ValidationError) -> SettingsError:
@@ -170,9 +167,7 @@ def _first_problem(error: ValidationError) -> SettingsError:
     field = str(problem["loc"][0]) if problem["loc"] else ""
     description = Settings.model_fields[field].description if field in Settings.model_fields else ""
     if problem["type"] == "missing":
-        remedy = (
-            f"Set it to its {description}" if field == "issuer" else "Make an entry with `tokensvc keys new`"
-        )
+        remedy = f"Set it to its {description}" if field == "issuer" else "Make an entry with `tokensvc keys new`"
         return SettingsError(variable_name(field), "is not set", remedy)
     message = problem["msg"].removeprefix("Value error, ")
     message = message if message.startswith(("is ", "has ")) else f"is refused: {message[:1].lower()}{message[1:]}"

@@ -47,7 +47,9 @@ def test_screen_reader_gets_the_whole_question(person: Person, replica: Replica)
           - term: Permissions
           - definition:
             - list:
-              - listitem: mcp Use the tools of this server on your behalf
+              - listitem:
+                - code: mcp
+                - text: Use the tools of this server on your behalf
           - paragraph:
             - strong: If you allow it,
             - text: /this app can act as you/
@@ -57,7 +59,8 @@ def test_screen_reader_gets_the_whole_question(person: Person, replica: Replica)
             - paragraph: /The key itself is not given to the app/
             - button "Allow"
             - button "Deny"
-        - contentinfo: /This page is operated by {re.escape(host)}/
+        - contentinfo:
+          - paragraph: /This page is operated by {re.escape(host)}/
     """)
     expect(page.locator("html")).to_have_attribute("lang", "en")
     expect(page).to_have_title(f"Allow access? · {host}")

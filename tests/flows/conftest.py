@@ -9,8 +9,9 @@ from typing import Protocol
 import pytest
 
 from tests.flows.balancer import Balancer
-from tests.replica import Replica, free_port, settings
+from tests.replica import API_KEY, Replica, api_key_entry, free_port, ring_entry, settings
 
+LONG_KEY = "key-of-the-longest-identity-that-is-ordinary"
 SQLITE = "sqlite:///ledger.db"
 
 
@@ -50,7 +51,8 @@ def balanced(
 ) -> tuple[Balancer, Replica, Replica]:
     """Two replicas with one ring and one ledger file behind nginx, whose address is their issuer."""
     balancer = Balancer(tmp_path_factory.mktemp("nginx"))
-    first = start(issuer=balancer.url)
+    keys = [api_key_entry(API_KEY), api_key_entry(LONG_KEY, "a" * 26, "u" * 28, "r" * 26)]
+    first = start(issuer=balancer.url, api_keys=",".join(keys), keys=ring_entry("k2345678"))
     second = running.enter_context(first.twin())
     balancer.start([first.port, second.port])
     running.callback(balancer.stop)

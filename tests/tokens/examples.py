@@ -69,7 +69,7 @@ CODE = AuthorizationCode(**_GRANT, redirect=digest("https://a", 16), code_challe
 ACCESS = AccessToken(**_GRANT, issued_after=12_345, generation=3)
 REFRESH = RefreshToken(**_GRANT, issued_after=12_345, generation=3)
 PUBLIC = ClientId(redirects=digest("https://a", 16), name="Claude")
-CONFIDENTIAL = ClientId(redirects=digest("https://a", 16), name="Claude", method="b", salt=digest("salt", 16))
+CONFIDENTIAL = ClientId(redirects=digest("https://a", 16), name="Claude", method="b")
 REQUEST = AuthorizationRequest(
     name="Zm9vYmFyYmF6cXV4",
     browser=digest("cookie", 16),

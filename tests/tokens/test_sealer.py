@@ -288,9 +288,8 @@ def test_nonce_of_a_client_id_is_a_mac_of_its_claims() -> None:
     assert SEALER.seal(PUBLIC, NOW).split(".")[2] == encode(expected)
 
 
-def test_confidential_clients_with_salts_of_their_own_have_client_ids_and_secrets_of_their_own() -> None:
-    clients = [replace(CONFIDENTIAL, salt=f"{number:022}") for number in range(100)]
-    client_ids = [SEALER.seal(client, NOW) for client in clients]
+def test_confidential_clients_that_register_alike_have_client_ids_and_secrets_of_their_own() -> None:
+    client_ids = [SEALER.seal(CONFIDENTIAL, NOW) for _ in range(100)]
     assert len(set(client_ids)) == len({SEALER.client_secret(client_id) for client_id in client_ids}) == 100
 
 

@@ -35,7 +35,7 @@ def client_id(name: str, redirect_uris: list[str]) -> ClientId:
 
 
 def confidential(client: ClientId) -> ClientId:
-    return replace(client, method="b", salt=digest("salt", 16))
+    return replace(client, method="b")
 
 
 def size(artefact: Artefact) -> int:

@@ -42,7 +42,7 @@ def _vector(name: str, artefact: Artefact) -> dict[str, Any]:
         "claims": artefact.to_claims().decode(),
         "fields": asdict(artefact),
     }
-    confidential = isinstance(artefact, ClientId) and artefact.salt
+    confidential = isinstance(artefact, ClientId) and artefact.confidential
     return vector | ({"client_secret": sealed.client_secret(value)} if confidential else {})
 
 

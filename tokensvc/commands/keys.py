@@ -5,9 +5,10 @@ import base64
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from tokensvc import settings
+from tokensvc import app, settings
 from tokensvc.commands import now, print_json, rfc3339
 from tokensvc.keyring import KeyRing, KeyVersion, parse_time
+from tokensvc.protocol.preregistered import parse_clients
 from tokensvc.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def run_status(options: argparse.Namespace) -> None:
         "TOKENSVC_KEYS": KeyRing.parse(loaded.keys.get_secret_value(), "TOKENSVC_KEYS", moment),
         "TOKENSVC_CLIENT_KEYS": KeyRing.parse(loaded.client_keys.get_secret_value(), "TOKENSVC_CLIENT_KEYS", moment),
     }
-    rows = [_row(name, ring, version, loaded, moment) for name, ring in rings.items() for version in ring.versions]
+    longest = _longest(loaded)
+    rows = [_row(name, ring, version, longest, moment) for name, ring in rings.items() for version in ring.versions]
     print_json(rows) if options.json else _print_table(rows)
 
 
@@ -52,25 +54,32 @@ def new_entry(kid: str, activates: int | None = None) -> str:
     return f"{kid}={secret}" if activates is None else f"{kid}@{rfc3339(activates)}={secret}"
 
 
-def _row(name: str, ring: KeyRing, version: KeyVersion, loaded: Settings, moment: int) -> dict[str, Any]:
+def _row(name: str, ring: KeyRing, version: KeyVersion, longest: int, moment: int) -> dict[str, Any]:
     return {
         "ring": name,
         "kid": version.kid,
         "state": ring.state(version, moment),
         "activates": rfc3339(version.activates) if version.activates else "always",
-        "drop": _drop(name, ring, version, loaded),
+        "drop": _drop(name, ring, version, longest),
     }
 
 
-def _drop(name: str, ring: KeyRing, version: KeyVersion, loaded: Settings) -> str:
-    """A version can go once the last thing that it sealed has expired."""
+def _drop(name: str, ring: KeyRing, version: KeyVersion, longest: int) -> str:
+    """A version can go once the last thing that it sealed has expired. `longest` is in milliseconds."""
     retired = ring.retired_at(version)
     if retired is None:
         return "not while it seals"
     if name == "TOKENSVC_CLIENT_KEYS":
         return "when its clients may register anew"
-    longest = max(loaded.code_ttl, loaded.access_ttl, loaded.refresh_ttl)
-    return f"from {rfc3339(retired + longest * 1000)}"
+    return f"from {rfc3339(retired + longest)}"
+
+
+def _longest(loaded: Settings) -> int:
+    """The longest lifetime that a code or token can have, of any client, in milliseconds."""
+    general = app.lifetimes(loaded)
+    clients = parse_clients(loaded.clients.get_secret_value(), general).values()
+    every = (general, *(client.lifetimes for client in clients))
+    return max(max(lifetimes.code, lifetimes.access, lifetimes.refresh) for lifetimes in every)
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:

@@ -163,9 +163,7 @@ def _raise_floor(entry: Family, now: int) -> Family:
 def _join_maps(
     one: Mapping[Key, Value], other: Mapping[Key, Value], join_values: Callable[[Value, Value], Value]
 ) -> dict[Key, Value]:
-    return dict(one) | {
-        key: join_values(one[key], value) if key in one else value for key, value in other.items()
-    }
+    return dict(one) | {key: join_values(one[key], value) if key in one else value for key, value in other.items()}
 
 
 def _join_flat(one: str, other: str, top: str) -> str:

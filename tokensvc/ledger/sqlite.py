@@ -281,9 +281,7 @@ class _SqliteBook:
     def marks_on(self, subjects: Iterable[Subject]) -> Marks:
         wanted = {subject_text(subject): subject for subject in subjects}
         # The list goes in as one JSON value: the statement stays the same, and no number of subjects is too many.
-        query = (
-            "SELECT subject, not_before, expires FROM marks WHERE subject IN (SELECT value FROM json_each(?))"
-        )
+        query = "SELECT subject, not_before, expires FROM marks WHERE subject IN (SELECT value FROM json_each(?))"
         rows = self._execute(query, (json.dumps(list(wanted)),))
         return Marks({wanted[text]: Mark(not_before, expires) for text, not_before, expires in rows})
 
@@ -293,9 +291,7 @@ class _SqliteBook:
         merged.put(subject, mark)
         for _, (not_before, expires) in merged:
             values = (subject_text(subject), not_before, expires)
-            self._execute(
-                "INSERT OR REPLACE INTO marks (subject, not_before, expires) VALUES (?, ?, ?)", values
-            )
+            self._execute("INSERT OR REPLACE INTO marks (subject, not_before, expires) VALUES (?, ?, ?)", values)
         self.marked = True
 
     def family(self, name: str) -> Family | None:
@@ -315,9 +311,7 @@ class _SqliteBook:
         self._execute("INSERT OR REPLACE INTO spent VALUES (?, ?)", (use, expires))
 
     def offer(self, code: str) -> Offer | None:
-        row = self._execute(
-            "SELECT request, expires, decision FROM offers WHERE code = ?", (code,)
-        ).fetchone()
+        row = self._execute("SELECT request, expires, decision FROM offers WHERE code = ?", (code,)).fetchone()
         return Offer(*row) if row else None
 
     def put_offer(self, code: str, offer: Offer) -> None:
@@ -330,9 +324,7 @@ class _SqliteBook:
             "SELECT name, head, expires, floor, recent, redemption FROM families WHERE expires > ?", (now,)
         )
         spent = self._execute("SELECT use, expires FROM spent WHERE expires > ?", (now,))
-        offers = self._execute(
-            "SELECT code, request, expires, decision FROM offers WHERE expires > ?", (now,)
-        )
+        offers = self._execute("SELECT code, request, expires, decision FROM offers WHERE expires > ?", (now,))
         return State(
             marks={_subject(text): Mark(not_before, expires) for text, not_before, expires in marks},
             families={name: _family(row) for name, *row in families},
@@ -421,9 +413,7 @@ def _continuity(execute: Callable[..., sqlite3.Cursor]) -> Continuity:
 
 def _family(row: Iterable[Any]) -> Family:
     head, expires, floor, recent, redemption = row
-    return Family(
-        head, expires, floor, tuple((generation, at) for generation, at in json.loads(recent)), redemption
-    )
+    return Family(head, expires, floor, tuple((generation, at) for generation, at in json.loads(recent)), redemption)
 
 
 def _subject(text: str) -> Subject:
@@ -443,9 +433,7 @@ def _deliver(batch: list[_Job], outcomes: list[Any]) -> None:
     """Hand the outcomes to the event loops that wait for them, with one wake-up each."""
     for loop in {job.done.get_loop() for job in batch}:
         answers = [
-            (job.done, outcome)
-            for job, outcome in zip(batch, outcomes, strict=True)
-            if job.done.get_loop() is loop
+            (job.done, outcome) for job, outcome in zip(batch, outcomes, strict=True) if job.done.get_loop() is loop
         ]
         # A loop that is closed has nobody who waits any more.
         with suppress(RuntimeError):
@@ -463,6 +451,4 @@ def _resolve(answers: "list[tuple[asyncio.Future[Any], Any]]") -> None:
 
 
 def _unavailable(error: Exception) -> TemporarilyUnavailable:
-    return TemporarilyUnavailable(
-        "the ledger cannot be asked", reason=f"ledger: {type(error).__name__}: {error}"
-    )
+    return TemporarilyUnavailable("the ledger cannot be asked", reason=f"ledger: {type(error).__name__}: {error}")

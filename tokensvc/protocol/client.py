@@ -96,7 +96,7 @@ class Clients:
 
     def _sealed(self, client_id: str, sealed: ClientId) -> Client:
         size = DIGEST_CHARACTERS
-        secret = self._sealer.client_secret(client_id) if sealed.salt else ""
+        secret = self._sealer.client_secret(client_id) if sealed.confidential else ""
         return Client(
             client_id=client_id,
             handle=client_handle(client_id),

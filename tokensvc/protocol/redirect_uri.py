@@ -47,6 +47,10 @@ _NEVER = frozenset(
     }
 )
 
+# Characters of a query (RFC 3986 §3.4) that no parser splits at. Left as they are, since proxies cap an answer's headers
+# at 4 KB, and a long state fits only if little of it grows to three characters for one.
+_PLAIN = "/:@!$()*,"
+
 Kind = Literal["https", "loopback", "private"]
 
 
@@ -103,7 +107,7 @@ class RedirectUri:
         """The URI with parameters added to its query, what is there kept as it is (RFC 6749 §4.1.2)."""
         base = self.text.removesuffix("?")
         joint = "&" if "?" in base else "?"
-        return f"{base}{joint}{urlencode(parameters, quote_via=quote)}"
+        return f"{base}{joint}{urlencode(parameters, safe=_PLAIN, quote_via=quote)}"
 
 
 class RedirectPolicy:

@@ -3,8 +3,6 @@
 What is not understood is left out of the answer, as §2 asks; what cannot be granted is replaced and echoed (§3.2.1).
 """
 
-import base64
-import os
 import unicodedata
 from dataclasses import dataclass
 from typing import Any
@@ -66,13 +64,11 @@ class Registration:
         return response | {"client_secret": sealer.client_secret(client_id), "client_secret_expires_at": 0}
 
     def _sealed(self) -> ClientId:
-        salt = "" if self.method == "none" else base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
         return ClientId(
             redirects="".join(self.redirects),
             name=_shortened(self.client_name),
             method=_METHOD_LETTERS[self.method],
             grants="".join(_GRANT_LETTERS[grant] for grant in self.grant_types),
-            salt=salt,
         )
 
 

@@ -30,6 +30,11 @@ class Artefact:
     longest: ClassVar[int] = 4096
     """The cap on the sealed form, in characters, checked before anything is parsed."""
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether equal models have to seal to equal values."""
+        return False
+
     def to_claims(self) -> bytes:
         return _CODECS[type(self)].write(self, by_alias=True, exclude_defaults=True)
 

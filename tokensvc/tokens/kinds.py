@@ -95,8 +95,9 @@ class RefreshToken(Grant):
 class ClientId(Artefact):
     """A registration (RFC 7591). `redirects` joins the digests of its redirect URIs, 22 characters each.
 
-    `method` is the first letter of its way to authenticate, `grants` those of its grant types. `salt` is set for
-    confidential clients only, whose secret is derived from the client_id and has to be theirs alone.
+    `method` is the first letter of its way to authenticate, `grants` those of its grant types. A
+    public client's registration seals to the same client_id each time. A confidential one never does: its secret is
+    derived from the client_id, and has to be its alone.
     """
 
     kind: ClassVar[str] = "cl"
@@ -106,7 +107,14 @@ class ClientId(Artefact):
     name: str = claim("n", "")
     method: str = claim("m", "n")
     grants: str = claim("g", "ar")
-    salt: str = claim("x", "")
+
+    @property
+    def confidential(self) -> bool:
+        return self.method != "n"
+
+    @property
+    def repeatable(self) -> bool:
+        return not self.confidential
 
 
 @dataclass(frozen=True, slots=True)

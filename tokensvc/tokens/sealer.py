@@ -65,7 +65,7 @@ class Sealer:
         kind = artefact.kind
         key = self._key(kind, self._ring(kind).active(now).kid, _day(kind, now))
         claims = artefact.to_claims()
-        nonce = hmac.digest(key.nonce_key, claims, "sha256")[:12] if key.nonce_key else os.urandom(12)
+        nonce = hmac.digest(key.nonce_key, claims, "sha256")[:12] if artefact.repeatable else os.urandom(12)
         sealed = key.cipher.encrypt(nonce, claims, key.header)
         return f"{key.head}.{_b64(nonce)}.{_b64(sealed[:-16])}.{_b64(sealed[-16:])}"
 
@@ -117,7 +117,7 @@ class Sealer:
         head = f"{self._prefix}{kind}_{header}."
         if day is not None:
             return _Key(head, header.encode(), AESGCM(derive(version, "seal", *place, str(day))))
-        # The same registration has to give the same client_id, so its nonce is a MAC of the claims.
+        # The same public registration has to give the same client_id, so its nonce is a MAC of the claims.
         return _Key(
             head,
             header.encode(),
