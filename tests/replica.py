@@ -36,6 +36,8 @@ INTROSPECTION_TOKEN = "introspection-secret-of-the-tests"
 ADMIN_TOKEN = "admin-secret-of-the-tests"
 REDIRECT_URI = "http://127.0.0.1:33418/callback"
 SECONDS = 30.0
+# Reading the machine's certificates takes longer than many a test, so it is done once.
+_TLS = ssl.create_default_context()
 TLS = ssl.create_default_context()
 """For every HTTP client of the tests: to read the certificate authorities takes longer than a whole flow."""
 
@@ -163,6 +165,13 @@ class Replica:
     def log(self) -> list[dict[str, Any]]:
         """The structured lines that it logged."""
         return [json.loads(line) for line in self.lines if line.startswith("{")]
+
+    def settled(self) -> list[dict[str, Any]]:
+        """The log with all that was answered before now, which its reader may not have come to yet."""
+        identifier = f"settled-{secrets.token_hex(8)}"
+        httpx.post(f"{self.url}/token", headers={"X-Request-ID": identifier}, verify=_TLS, timeout=SECONDS)
+        self.logged("token refused", request_id=identifier)
+        return self.log
 
     def logged(self, event: str, **facts: Any) -> dict[str, Any]:
         """Wait for a line of this event with these facts."""

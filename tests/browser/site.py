@@ -79,7 +79,7 @@ class Site:
             f'<!doctype html><html lang="en"><link rel="icon" href="data:,"><title>A page</title>{html}</html>'
         )
 
-    def _handler(site) -> type[BaseHTTPRequestHandler]:  # noqa: N805  # `self` is the handler's
+    def _handler(site) -> type[BaseHTTPRequestHandler]:
         class Handler(BaseHTTPRequestHandler):
             timeout = SECONDS
 

@@ -95,7 +95,7 @@ def test_keyboard_goes_from_the_key_to_allow_to_deny(person: Person, replica: Re
         expect(stop).to_be_focused()
     page.keyboard.type(API_KEY)
     page.keyboard.press("Tab")
-    with page.expect_request("https://claude.ai/api/mcp/auth_callback?code=*"):
+    with page.expect_request("https://claude.ai/api/mcp/auth_callback?code=**"):
         page.keyboard.press("Space")
 
 

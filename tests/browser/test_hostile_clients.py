@@ -172,7 +172,7 @@ def test_other_parameters_do_not_show(person: Person, replica: Replica, web: Sit
 
 
 def test_policy_stops_what_would_slip_through(browse: Browse, replica: Replica, web: Site) -> None:
-    """Were markup ever let through, its scripts, pictures, frames, styles and fonts would not load; and it is noticed."""
+    """Were markup ever let through, its scripts, pictures, frames and styles would do nothing, and it would show."""
     person = browse()
     client = Client(replica.url, redirect_uri=CALLBACK)
     client.register()

@@ -98,7 +98,7 @@ def test_allow_works_again_while_the_page_still_stands(person: Person, replica: 
     client.register(client_name="Cursor")
     page = person.open(client)
     first = person.allow(page)
-    with page.expect_request(f"{CURSOR}?code=*") as sent:
+    with page.expect_request(f"{CURSOR}?code=**") as sent:
         # Not by the mouse: the browser's question whether to open the app lies over the page.
         page.get_by_role("button", name="Allow", exact=True).dispatch_event("click")
     second = dict(parse_qsl(urlsplit(sent.value.url).query))["code"]
@@ -113,11 +113,12 @@ def test_second_click_while_the_client_is_slow_still_reaches_it(person: Person, 
     key_field(page).fill(API_KEY)
     box = page.get_by_role("button", name="Allow", exact=True).bounding_box()
     assert box
-    for clicks in (1, 2):
-        page.mouse.click(box["x"] + 5, box["y"] + 5)
-        wait_for(lambda expected=clicks: len(web.visits) == expected, f"click {clicks} reaches the client")
+    page.mouse.click(box["x"] + 5, box["y"] + 5)
+    wait_for(lambda: web.visits, "the client is asked")
+    page.mouse.click(box["x"] + 5, box["y"] + 5)
+    wait_for(lambda: len(web.visits) > 1, "the client is asked again")
     web.open.set()
-    page.wait_for_url(f"{CLAUDE}?code=*")
+    page.wait_for_url(f"{CLAUDE}?code=**")
     expect(page).to_have_title("Connected")
 
 
@@ -166,7 +167,7 @@ def test_enter_in_the_key_field_allows(person: Person, claude: Client, web: Site
     page = person.open(claude)
     key_field(page).fill(API_KEY)
     key_field(page).press("Enter")
-    page.wait_for_url(f"{CLAUDE}?code=*")
+    page.wait_for_url(f"{CLAUDE}?code=**")
     assert len(web.visits) == 1
 
 
@@ -249,7 +250,7 @@ def test_cookie_is_the_browsers_alone(person: Person, claude: Client) -> None:
 def test_error_that_needs_no_person_goes_straight_to_the_client(person: Person, claude: Client, web: Site) -> None:
     """A request that the client got wrong is answered to it, with state and iss, without a page or a cookie."""
     page = person.open(claude, response_type="token")
-    page.wait_for_url(f"{CLAUDE}?error=unsupported_response_type*")
+    page.wait_for_url(f"{CLAUDE}?error=unsupported_response_type**")
     [visit] = web.visits
     assert "code=" not in visit.target
     assert person.context.cookies() == []

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import httpx
 
@@ -16,6 +18,8 @@ NOW = 1_800_000_000_000
 ISSUER = "https://auth.example.com"
 SECOND = 1_000
 DAY = 86_400_000
+
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -65,6 +69,10 @@ class Service:
 
     def client(self, address: str = "127.0.0.1") -> Client:
         return Client(self.issuer, http=self.http(address))
+
+    def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
+        """Run a coroutine where the service runs."""
+        return self._runner.run(coroutine)
 
     def answer(self, request: httpx.Request, address: str) -> httpx.Response:
         return self._runner.run(_answer(httpx.ASGITransport(self.app, client=(address, 50_000)), request))

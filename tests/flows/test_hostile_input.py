@@ -117,6 +117,7 @@ def mutations(value: str) -> list[str]:
 
 def quiet(replica: Replica) -> bool:
     """Whether no line holds anything as long as a part of a token: names are 22 characters at most."""
+    replica.settled()
     return not [line for line in replica.lines if re.search(r"[A-Za-z0-9_-]{30,}|ts(at|rt|ac|cl|rq)_", line)]
 
 

@@ -78,7 +78,7 @@ def test_sigkill_after_the_commit_leaves_a_code_spent_and_a_refresh_to_be_repeat
         answers = kill_between_commit_and_response(replica, [Post(f"{replica.url}/token", form) for form in forms])
         assert {answer.status for answer in answers if answer} <= {200}
         replica.start()
-        before = len(replica.log)
+        before = len(replica.settled())
         for code, answer in zip(codes, answers[:IN_FLIGHT], strict=True):
             if answer is None:
                 again = client.redeem(code)
@@ -91,7 +91,7 @@ def test_sigkill_after_the_commit_leaves_a_code_spent_and_a_refresh_to_be_repeat
             else:
                 assert client.introspect(answer.json["access_token"])["jti"] == jti
         assert client.active(tokens(client.redeem(client.code())).access)
-        events = {line["event"] for line in replica.log[before:]}
+        events = {line["event"] for line in replica.settled()[before:]}
         return {"token replayed", "token repeated"} <= events
 
     wait_for(kill_and_ask_again, "a kill between commit and response", 4 * SECONDS)

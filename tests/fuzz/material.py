@@ -33,7 +33,10 @@ class Material:
     @property
     def secrets(self) -> set[str]:
         """What no log may hold."""
-        names = ("code", "refresh_token", "confidential refresh_token", "access_token", "request", "client secret", "api_key", "verifier")
+        names = (
+            *("code", "access_token", "refresh_token", "confidential refresh_token"),
+            *("request", "client secret", "api_key", "verifier"),
+        )
         return {ADMIN_TOKEN, INTROSPECTION_TOKEN, *(self.values[name] for name in names)}
 
     def renew(self) -> None:

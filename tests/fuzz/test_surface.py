@@ -13,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tests import replica as running
+from tests.fuzz.hostile import CANARY
 from tests.fuzz.material import Material
-from tests.fuzz.mutations import CANARY, Plan, plans
+from tests.fuzz.mutations import Plan, plans
 from tests.fuzz.requests import GOOD, Request
 from tests.fuzz.wire import Answer, send
 from tests.replica import REDIRECT_URI, Replica, free_port
@@ -125,7 +126,7 @@ def check_redirect(answer: Answer) -> None:
     """RFC 6749 §4.1.2: to a registered address, with `iss` and `state`, and nothing else of the request."""
     location = answer.header("location")
     assert location.startswith((REDIRECT_URI, "http://127.0.0.1", "https://app.example/callback"))
-    parameters = {name: values for name, values in parse_qs(urlsplit(location).query, strict_parsing=True).items()}
+    parameters = parse_qs(urlsplit(location).query, strict_parsing=True)
     assert parameters.keys() <= {"code", "state", "iss", "error", "error_description"}
     assert all(len(values) == 1 for values in parameters.values())
     assert ("code" in parameters) != ("error" in parameters)

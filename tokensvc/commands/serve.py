@@ -21,16 +21,26 @@ if TYPE_CHECKING:
 
 LONGEST_HEADERS = 32_768
 """Bytes of a request line and headers; a state of 2,048 characters and a crowd of cookies fit several times."""
+_PIECE = 16_384
 
 
 class HttpProtocol(H11Protocol):
-    """A request that turns out malformed while it is served gets one answer, and is no failure of the service."""
+    """h11 looks at each piece as it comes, so that headers are refused before they are longer than they may be.
+
+    A request that turns out malformed while it is served gets one answer, and is no failure of the service.
+    """
+
+    def data_received(self, data: bytes) -> None:
+        for start in range(0, len(data), _PIECE):
+            if not self.transport.is_closing():
+                super().data_received(data[start : start + _PIECE])
 
     def send_400_response(self, msg: str) -> None:
-        if self.conn.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
+        try:
+            super().send_400_response(msg)
+        except h11.LocalProtocolError:
+            # Another answer has begun already, or a HEAD was made that may have no body.
             self.transport.close()
-            return
-        super().send_400_response(msg)
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()

@@ -58,13 +58,19 @@ class Ledger(Protocol):
         """Raise marks.Dead if a mark ends it, or if it is older than the ledger's memory."""
 
     async def lift(self, subjects: Iterable[Subject], now: int) -> int:
-        """The time that a fresh authorization by a person gets: now, or just after the latest mark on a subject."""
+        """The time that a fresh authorization by a person gets: now, or just after the latest mark on a subject.
+
+        No earlier than the ledger's memory begins either, where that lies within marks.MAX_AHEAD.
+        """
 
     async def advance(self, step: Step, now: int) -> Advanced:
         """Check and advance in one atomic step. Raises marks.Dead; Replayed, and then the family has ended."""
 
     async def mark(self, subject: Subject, mark: Mark, now: int) -> None:
-        """Revoke; durable and in force for all who share the ledger on return. ValueError for the future."""
+        """Revoke; durable and in force for all who share the ledger on return. ValueError for the future.
+
+        A mark on a family or a token is kept for longer than it says where more was minted of that.
+        """
 
     async def spend(self, use: str, expires: int, now: int) -> None:
         """Use a one-use id. Raises Spent."""
