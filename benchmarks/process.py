@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_TICK = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _SECONDS = 60.0
 
@@ -57,10 +56,8 @@ class Server:
 
     @property
     def cpu(self) -> float:
-        """Seconds of processor time that all of its threads have used, as user and in the kernel."""
-        _, _, facts = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(") ")
-        user, system = facts.split()[11:13]
-        return (int(user) + int(system)) / _TICK
+        """Seconds of processor time that all of its threads have used: clock_getcpuclockid(3), which Python lacks."""
+        return time.clock_gettime(~self._process.pid << 3 | 2)
 
     @property
     def resident(self) -> int:

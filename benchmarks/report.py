@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
-from benchmarks.contests import Contest, Endpoint, Result
+from benchmarks.contests import Endpoint, Result
 from benchmarks.footprint import Growth
 from benchmarks.sealing import BARE, Cost
 

@@ -141,6 +141,7 @@ def _run(command: Sequence[str], cwd: Path | None = None, env: dict[str, str] | 
 
 PARTS = {
     "chromium": Part(("chromium", "chromium-browser", "google-chrome"), "--version", _debian("chromium")),
+    "haproxy": Part(("haproxy",), "-v", _debian("haproxy", service="haproxy")),
     "nginx": Part(("nginx",), "-v", _debian("nginx", service="nginx")),
     "node": Part((str(NODE_PREFIX / "bin" / "node"),), "--version", _get_node_packages),
 }

@@ -18,6 +18,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,14 @@ def settings(ledger: str, port: int, **changes: str) -> dict[str, str]:
     return changed({}, **values)
 
 
+def refusal(environment: Mapping[str, str]) -> str:
+    """What `tokensvc serve` says when it refuses these variables. Fails where it does not."""
+    command = [sys.executable, "-m", "tokensvc", "serve", "--port", str(free_port())]
+    ended = subprocess.run(command, env=dict(environment), capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert ended.returncode == 1, ended.stderr
+    return ended.stderr
+
+
 def changed(environment: Mapping[str, str], **changes: str) -> dict[str, str]:
     """The variables with `changes` by field name, an empty value leaving one out."""
     values = dict(environment) | {f"TOKENSVC_{name.upper()}": value for name, value in changes.items()}
@@ -130,7 +139,11 @@ class Replica:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        wait_for(self._ready, "the replica is ready", 2 * SECONDS)
+        try:
+            wait_for(self._ready, "the replica is ready", 2 * SECONDS)
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
@@ -144,7 +157,8 @@ class Replica:
 
     def kill(self) -> None:
         """End it at once, with all of its workers."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.stop()
 
     def restart(self, **changes: str) -> Replica:

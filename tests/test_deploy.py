@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +10,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests import parts
 from tests.replica import SECONDS, Client, Replica, free_port, settings, tokens, wait_for
 
 CONFIGURATION = Path(__file__).parent.parent / "deploy" / "haproxy.cfg"
-HAPROXY = shutil.which("haproxy") or ""
 
-pytestmark = pytest.mark.skipif(not HAPROXY, reason="no haproxy here")
+pytestmark = pytest.mark.needs("haproxy")
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +27,10 @@ def balanced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, li
     replicas = [Replica(environment, own, directory=directory) for own in ports]
     configuration = directory / "haproxy.cfg"
     configuration.write_text(_elsewhere(port, ports), encoding="utf-8")
-    subprocess.run([HAPROXY, "-c", "-q", "-f", configuration], check=True, timeout=SECONDS)
+    haproxy = parts.path("haproxy")
+    subprocess.run([haproxy, "-c", "-q", "-f", configuration], check=True, timeout=SECONDS)
     with replicas[0], replicas[1], (directory / "access.log").open("w") as log:
-        process = subprocess.Popen([HAPROXY, "-db", "-f", configuration], stdout=log, stderr=log)
+        process = subprocess.Popen([haproxy, "-db", "-f", configuration], stdout=log, stderr=log)
         try:
             wait_for(lambda: _answers(f"http://127.0.0.1:{port}/readyz"), "HAProxy passes on")
             yield f"http://127.0.0.1:{port}", replicas

@@ -27,15 +27,11 @@ NAMES = {
     "style": ("</bdi><style>*{display:none}</style>", "</bdi><style>*{display:none}</style>"),
     "refresh": ("<meta http-equiv=refresh content=0;//evil>", "<meta http-equiv=refresh content=0;//evil>"),
     "template": ("{{ 7*7 }} {% raw %} ${7*7}", "{{ 7*7 }} {% raw %} ${7*7}"),
-    "entity": ("&lt;b&gt; &#60;script&#62;", "&lt;b&gt; &#60;script&#62;"),
     "right to left": ("\u202eedualC", "edualC"),
-    "isolates": ("\u2067Claude\u2066", "Claude"),
     "zero width": ("Cla\u200bude\u200d\ufeff\u2060", "Claude"),
     "wide": ("W" * 48, "W" * 48),
-    "wide and more": ("W" * 400, "W" * 48),
     "emoji": ("🙂👩\u200d👧🇪🇺", "🙂👩👧🇪🇺"),
     "lines": ("Claude\n\n\tVerified by your bank", "ClaudeVerified by your bank"),
-    "piled marks": ("Z" + "\u0316\u0300" * 10, "Z\u0316\u0316"),
     "nothing to see": ("\u200b\u2800\u3164", ""),
 }
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import httpx
 
 from tests.replica import ADMIN_TOKEN, API_KEY, INTROSPECTION_TOKEN, Client, api_key_entry, ring_entry
 from tokensvc import app
+from tokensvc.errors import TemporarilyUnavailable
+from tokensvc.identity import IdentitySource
 from tokensvc.settings import Settings
 
 NOW = 1_800_000_000_000
@@ -40,7 +42,7 @@ class Service:
     clock: Clock = field(default_factory=Clock)
 
     def __enter__(self) -> Service:
-        values = {
+        self.values = {
             "issuer": ISSUER,
             "keys": ring_entry("k1"),
             "client_keys": ring_entry("c1"),
@@ -48,8 +50,8 @@ class Service:
             "api_keys": api_key_entry(API_KEY),
             "introspection_tokens": INTROSPECTION_TOKEN,
             "admin_tokens": ADMIN_TOKEN,
-        }
-        self.app = app.build(Settings.model_validate(values | self.settings), self.clock)
+        } | self.settings
+        self.app = app.build(Settings.model_validate(self.values), self.clock)
         self._runner = asyncio.Runner()
         self._opened = AsyncExitStack()
         self._runner.run(self._opened.enter_async_context(self.app.router.lifespan_context(self.app)))
@@ -65,17 +67,47 @@ class Service:
 
     def http(self, address: str = "127.0.0.1") -> httpx.Client:
         """A browser, or any other program, at this address."""
-        return httpx.Client(transport=_Transport(self, address), base_url=self.issuer)
+        return httpx.Client(transport=_Transport(self, address), base_url=self.issuer, trust_env=False)
 
     def client(self, address: str = "127.0.0.1") -> Client:
         return Client(self.issuer, http=self.http(address))
 
-    def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
-        """Run a coroutine where the service runs."""
-        return self._runner.run(coroutine)
+    def run(self, awaitable: Awaitable[Result]) -> Result:
+        """Wait for something where the service runs."""
+
+        async def wait() -> Result:
+            return await awaitable
+
+        return self._runner.run(wait())
+
+    def credential(self, api_key: str) -> str:
+        """The digest that names an API key in marks."""
+        identities: IdentitySource = self.app.state.service.server.identities
+        signed_in = self.run(identities.sign_in(api_key, self.clock.now))
+        assert signed_in is not None
+        return signed_in.credential
+
+    @contextmanager
+    def changed(self, **parts: object) -> Iterator[None]:
+        """Meanwhile the authorization server has other parts, by their names in `protocol.server`."""
+        state = self.app.state
+        before = state.service
+        state.service = replace(before, server=replace(before.server, **parts))
+        yield
+        state.service = before
 
     def answer(self, request: httpx.Request, address: str) -> httpx.Response:
         return self._runner.run(_answer(httpx.ASGITransport(self.app, client=(address, 50_000)), request))
+
+
+class Down:
+    """A ledger that cannot be asked."""
+
+    def __getattr__(self, name: str) -> Any:
+        async def unavailable(*_arguments: object) -> None:
+            raise TemporarilyUnavailable("the ledger cannot be asked", reason=f"ledger: {name}")
+
+        return unavailable
 
 
 class _Transport(httpx.BaseTransport):

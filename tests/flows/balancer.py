@@ -69,7 +69,7 @@ class Balancer:
         site = _substitute(
             TEMPLATE.read_text(encoding="utf-8"),
             {
-                "    server 10.0.0.11:8000;\n    server 10.0.0.12:8000;": "\n".join(
+                "    server 127.0.0.1:8001;\n    server 127.0.0.1:8002;": "\n".join(
                     f"    server {HOST}:{port};" for port in replicas
                 ),
                 "listen 443 ssl": f"listen {HOST}:{self.port} ssl",

@@ -16,9 +16,9 @@ SQLITE = "sqlite:///ledger.db"
 
 
 class Start(Protocol):
-    """Start a replica with a ledger of its own; `changes` are settings by field name."""
+    """Start a replica with a ledger of its own; `path` is the issuer's, `changes` are settings by name."""
 
-    def __call__(self, ledger: str = SQLITE, *, workers: int = 1, **changes: str) -> Replica: ...
+    def __call__(self, ledger: str = SQLITE, *, workers: int = 1, path: str = "", **changes: str) -> Replica: ...
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +30,11 @@ def running() -> Iterator[ExitStack]:
 
 @pytest.fixture(scope="module")
 def start(running: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Start:
-    def start_one(ledger: str = SQLITE, *, workers: int = 1, **changes: str) -> Replica:
+    def start_one(ledger: str = SQLITE, *, workers: int = 1, path: str = "", **changes: str) -> Replica:
         port = free_port()
         directory = tmp_path_factory.mktemp("replica")
+        if path:
+            changes["issuer"] = f"http://127.0.0.1:{port}{path}"
         return running.enter_context(Replica(settings(ledger, port, **changes), port, workers, directory))
 
     return start_one

@@ -6,8 +6,6 @@ from the future).
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -29,6 +27,7 @@ from tests.replica import (
     api_key_entry,
     free_port,
     hidden_inputs,
+    refusal,
     settings,
     tokens,
     wait_for,
@@ -284,8 +283,10 @@ def test_an_operator_cannot_date_a_revocation(replica: Replica) -> None:
     assert now <= answer.json()["not_before"] <= time.time_ns() // 1_000_000
 
 
-@pytest.mark.parametrize("source", ["variable", "file"])
-@pytest.mark.parametrize("entry", ["user:acme/ada@{}", "everything:@{}", "account:acme@1,token:abc.1@{}"])
+@pytest.mark.parametrize(
+    ("source", "entry"),
+    [("variable", "user:acme/ada@{}"), ("variable", "everything:@{}"), ("file", "account:acme@1\ntoken:abc.1@{}")],
+)
 def test_a_replica_refuses_to_start_with_a_mark_from_the_future(tmp_path: Path, source: str, entry: str) -> None:
     """Fault 31. More than five seconds ahead; the message names the variable."""
     marks = entry.format(time.time_ns() // 1_000_000 + 60_000)
@@ -295,11 +296,9 @@ def test_a_replica_refuses_to_start_with_a_mark_from_the_future(tmp_path: Path, 
         path.write_text(marks, encoding="utf-8")
         path.chmod(0o600)
         variables["TOKENSVC_DENYLIST_FILE"] = str(path)
-    command = [sys.executable, "-m", "tokensvc", "serve", "--port", str(free_port())]
-    ended = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=False)
-    assert ended.returncode == 1
-    assert "TOKENSVC_DENYLIST" in ended.stderr
-    assert "5 seconds" in ended.stderr
+    said = refusal(variables)
+    assert "TOKENSVC_DENYLIST" in said
+    assert "5 seconds" in said
 
 
 def test_marks_by_configuration_end_what_they_name_and_nothing_else(start: Start) -> None:

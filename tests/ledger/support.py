@@ -5,6 +5,8 @@ from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from hypothesis import HealthCheck, settings
+
 from tokensvc.ledger import Advanced, Ledger, Step, marks
 from tokensvc.ledger.algebra import Offer, State
 from tokensvc.ledger.marks import Dead, Mark, Minted, Subject
@@ -15,6 +17,9 @@ NOW = 1_767_225_600_000
 BEGAN = NOW - DAY
 """When the ledgers of these tests began: what is authorized at NOW is in their memory."""
 GRACE = 60 * SECOND
+
+unhurried = settings(suppress_health_check=[HealthCheck.too_slow])
+"""The first text that hypothesis makes on a machine takes it a second, or several on a busy one."""
 
 Result = TypeVar("Result")
 
@@ -73,8 +78,8 @@ class Driver:
     def advance(self, step: Step, now: int) -> Advanced:
         return self.run(self.ledger.advance(step, now))
 
-    def mark(self, subject: Subject, mark: Mark, now: int) -> None:
-        self.run(self.ledger.mark(subject, mark, now))
+    def mark(self, subject: Subject, mark: Mark, now: int) -> Mark:
+        return self.run(self.ledger.mark(subject, mark, now))
 
     def spend(self, use: str, expires: int, now: int) -> None:
         self.run(self.ledger.spend(use, expires, now))

@@ -130,9 +130,7 @@ def test_news_in_any_order_and_any_number_of_times_ends_in_the_same_state(
 
 
 @given(states, states, times)
-def test_what_has_expired_may_be_forgotten_before_or_after_the_join(
-    one: State, other: State, now: int
-) -> None:
+def test_what_has_expired_may_be_forgotten_before_or_after_the_join(one: State, other: State, now: int) -> None:
     """Of what is alive nothing is lost, and nothing is made up."""
     early, late = join(forget(one, now), forget(other, now)), forget(join(one, other), now)
     assert early.spent == late.spent
@@ -153,16 +151,12 @@ def test_what_is_dead_in_a_state_is_dead_in_every_later_one(
     assert not is_dead(one, minted) or is_dead(join(one, other), minted)
 
 
-@given(
-    st.none() | family_entries(), st.none() | family_entries(), generations, times, st.sampled_from([0, 3, 8])
-)
+@given(st.none() | family_entries(), st.none() | family_entries(), generations, times, st.sampled_from([0, 3, 8]))
 def test_a_use_is_judged_at_least_as_hard_in_every_later_state(
     one: Family | None, other: Family | None, generation: int, now: int, grace: int
 ) -> None:
     def judge(entry: Family | None) -> int:
-        _, outcome = algebra.advance(
-            entry, generation, now=now, grace=grace, redemption="new", expires=now + 9
-        )
+        _, outcome = algebra.advance(entry, generation, now=now, grace=grace, redemption="new", expires=now + 9)
         return SEVERITY[outcome]
 
     joined = algebra.join_families(one, other) if one and other else one or other
@@ -205,9 +199,7 @@ def test_a_step_only_goes_up(state: State, name: str, generation: int, now: int,
         assert after.head == entry.head
 
 
-@given(
-    st.lists(st.tuples(generations, st.integers(0, 2 * MAX_GRACE)), max_size=200), st.integers(0, MAX_GRACE)
-)
+@given(st.lists(st.tuples(generations, st.integers(0, 2 * MAX_GRACE)), max_size=200), st.integers(0, MAX_GRACE))
 def test_an_entry_stays_small_and_in_order(uses: list[tuple[int, int]], grace: int) -> None:
     entry, now = None, 0
     for ahead, delay in uses:
@@ -240,9 +232,7 @@ def test_the_grace_rule(start: int, uses: list[tuple[int, int]], grace: int) -> 
         now += delay
         head = max(used) + 1 if used else start
         generation = max(head + relative, 0)
-        entry, outcome = algebra.advance(
-            entry, generation, now=now, grace=grace, redemption="r", expires=now + 1
-        )
+        entry, outcome = algebra.advance(entry, generation, now=now, grace=grace, redemption="r", expires=now + 1)
         # A generation that was skipped was used before a later one was.
         first = min((at for other, at in used.items() if other >= generation), default=None)
         if first is None:
@@ -266,15 +256,10 @@ def test_the_grace_rule(start: int, uses: list[tuple[int, int]], grace: int) -> 
         (0, -1, "replayed"),
     ],
 )
-def test_the_edges_of_the_window_for_clocks_before_and_behind(
-    grace: int, elapsed: int, outcome: Outcome
-) -> None:
+def test_the_edges_of_the_window_for_clocks_before_and_behind(grace: int, elapsed: int, outcome: Outcome) -> None:
     """With grace 0 any second use is a replay, of two processes' too whose clocks were read in the other order."""
     entry = Family(head=2, expires=10**9, recent=((1, 1_000_000),))
-    assert (
-        algebra.advance(entry, 1, now=1_000_000 + elapsed, grace=grace, redemption="", expires=0)[1]
-        == outcome
-    )
+    assert algebra.advance(entry, 1, now=1_000_000 + elapsed, grace=grace, redemption="", expires=0)[1] == outcome
 
 
 def test_repeats_do_not_prolong_the_window() -> None:
@@ -395,7 +380,5 @@ def test_the_mark_on_a_family_outlives_what_another_replica_minted_meanwhile() -
 @given(offers, offers)
 def test_two_requests_or_two_decisions_under_one_short_code_are_a_denial(one: Offer, other: Offer) -> None:
     joined = algebra.join_offers(one, other)
-    differ = one.request != other.request or (
-        one.decision and other.decision and one.decision != other.decision
-    )
+    differ = one.request != other.request or (one.decision and other.decision and one.decision != other.decision)
     assert joined.decision == (DENIED if differ else one.decision or other.decision)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tests.ledger.support import DAY, NOW
+from tests.ledger.support import DAY, NOW, unhurried
 from tokensvc.errors import SettingsError
 from tokensvc.identity import Identity, parse_identity
 from tokensvc.ledger import marks
@@ -28,9 +28,7 @@ from tokensvc.ledger.marks import (
 )
 
 # What a name may be taken apart at, and what has more bytes than characters.
-characters = st.sampled_from("ab/:%@,.~-_ +?#&=;'\"\\0F2é中🦊\u202e") | st.characters(
-    exclude_categories=["Cc", "Cs"]
-)
+characters = st.sampled_from("ab/:%@,.~-_ +?#&=;'\"\\0F2é中🦊\u202e") | st.characters(exclude_categories=["Cc", "Cs"])
 names = st.text(characters, min_size=1, max_size=30).filter(lambda name: len(name.encode()) <= 128)
 handles = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
 jtis = st.from_regex(r"[A-Za-z0-9_-]{1,16}\.[0-9]{1,9}", fullmatch=True)
@@ -52,35 +50,36 @@ def parsed(text: str) -> Subject:
 
 
 class TestSubjects:
+    @unhurried
     @given(subjects)
     def test_a_subject_comes_back_from_its_text_as_it_was(self, subject: Subject) -> None:
         assert parsed(subject_text(subject)) == subject
         assert parse_subject(subject[0], subject_name(subject)) == subject
 
+    @unhurried
     @given(subjects)
     def test_the_text_is_plain_whatever_the_names_are(self, subject: Subject) -> None:
         """Nothing in it that a log, a setting, a URL or a table could take for something else."""
         assert re.fullmatch(r"[a-z-]+:[A-Za-z0-9._~%/-]*", subject_text(subject))
         assert subject_text(subject).count("/") == max(len(subject) - 2, 0)
 
+    @unhurried
     @given(subjects, subjects)
     def test_two_subjects_never_have_one_text(self, one: Subject, other: Subject) -> None:
         assume(one != other)
         assert subject_text(one) != subject_text(other)
 
+    @unhurried
     @given(names, names, names)
-    def test_the_sub_of_a_person_is_the_subject_of_marks_on_them(
-        self, account: str, user: str, role: str
-    ) -> None:
+    def test_the_sub_of_a_person_is_the_subject_of_marks_on_them(self, account: str, user: str, role: str) -> None:
         identity = Identity(account, user, role)
         assert parse_subject("user", identity.sub) == marks.user(account, user)
         text = "/".join(subject_name(marks.account(part)) for part in identity)
         assert parse_identity(text) == identity
 
+    @unhurried
     @given(names, names)
-    def test_percent_encoding_in_small_letters_or_of_plain_ones_is_the_same_name(
-        self, account: str, user: str
-    ) -> None:
+    def test_percent_encoding_in_small_letters_or_of_plain_ones_is_the_same_name(self, account: str, user: str) -> None:
         def spelt(name: str) -> str:
             return "".join(f"%{byte:02x}" for byte in name.encode())
 
@@ -128,6 +127,7 @@ class TestSubjects:
         with pytest.raises(ValueError):  # noqa: PT011  # that it is refused is the point, the words are for people
             parse_subject(kind, name)
 
+    @unhurried
     @given(st.sampled_from(KINDS), st.text(max_size=40))
     def test_any_text_is_a_subject_or_a_value_error(self, kind: str, name: str) -> None:
         try:
@@ -138,6 +138,7 @@ class TestSubjects:
 
 
 class TestMarks:
+    @unhurried
     @given(subjects, subjects, st.integers(0, 3), st.integers(0, 3))
     def test_a_mark_ends_its_own_subject_and_no_other(
         self, subject: Subject, other: Subject, not_before: int, authorized_at: int
@@ -187,9 +188,7 @@ class TestDenylist:
         assert parse_denylist(" \n,, \r\n", NOW) == {}
 
     def test_entries_stand_between_commas_or_on_lines(self) -> None:
-        text = (
-            f"everything:@1,account:acme@2\nuser:acme/ada@3\r\n  user-client:acme/ada/app@4 ,client:app@{NOW}"
-        )
+        text = f"everything:@1,account:acme@2\nuser:acme/ada@3\r\n  user-client:acme/ada/app@4 ,client:app@{NOW}"
         assert parse_denylist(text, NOW) == {
             EVERYTHING: Mark(1, 1 + RETENTION),
             marks.account("acme"): Mark(2, 2 + RETENTION),
@@ -204,10 +203,9 @@ class TestDenylist:
         assert mark == Mark(0, NOW + RETENTION)
 
     def test_of_two_entries_on_one_subject_the_later_counts(self) -> None:
-        assert parse_denylist("client:app@7,client:app@5", NOW) == {
-            marks.client("app"): Mark(7, 7 + RETENTION)
-        }
+        assert parse_denylist("client:app@7,client:app@5", NOW) == {marks.client("app"): Mark(7, 7 + RETENTION)}
 
+    @unhurried
     @given(st.lists(st.tuples(subjects, st.integers(0, NOW)), max_size=5, unique_by=lambda entry: entry[0]))
     def test_hostile_names_mark_themselves_and_nobody_else(self, entries: list[tuple[Subject, int]]) -> None:
         for separator in (",", "\n"):
@@ -216,9 +214,7 @@ class TestDenylist:
             assert {subject: mark.not_before for subject, mark in found.items()} == dict(entries)
 
     def test_an_address_may_stand_as_it_is(self) -> None:
-        assert list(parse_denylist("user:acme/ada@example.com@5", NOW)) == [
-            marks.user("acme", "ada@example.com")
-        ]
+        assert list(parse_denylist("user:acme/ada@example.com@5", NOW)) == [marks.user("acme", "ada@example.com")]
 
     @pytest.mark.parametrize(
         "entry",
@@ -244,9 +240,7 @@ class TestDenylist:
             "token:fam.x@5",
         ],
     )
-    def test_an_entry_that_is_refused_names_the_variable_and_the_way_out_and_spoils_the_list(
-        self, entry: str
-    ) -> None:
+    def test_an_entry_that_is_refused_names_the_variable_and_the_way_out_and_spoils_the_list(self, entry: str) -> None:
         with pytest.raises(SettingsError) as refused:
             parse_denylist(f"account:fine@1,{entry}", NOW)
         assert refused.value.variable == "TOKENSVC_DENYLIST"

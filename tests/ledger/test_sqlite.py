@@ -114,6 +114,30 @@ def processes(path: Path, number: int) -> Iterator[list[Process]]:
             process.end()
 
 
+class Opening:
+    """A ledger that is opened in a thread of its own, as many workers do at once."""
+
+    def __init__(self, path: Path, start: threading.Barrier | None = None) -> None:
+        self._path = path
+        self._start = start
+        self._opened: Driver | Exception | None = None
+        self.thread = threading.Thread(target=self._open)
+        self.thread.start()
+
+    def wait(self) -> Driver:
+        self.thread.join()
+        assert isinstance(self._opened, Driver), self._opened
+        return self._opened
+
+    def _open(self) -> None:
+        if self._start:
+            self._start.wait()
+        try:
+            self._opened = Driver(SqliteLedger(self._path, NOW))
+        except Exception as failure:
+            self._opened = failure
+
+
 class TestProcesses:
     def test_of_the_uses_of_one_code_in_four_processes_one_succeeds(self, path: Path) -> None:
         """Each process tries 16 times, and all begin together: the file is contended in every round."""
@@ -155,33 +179,26 @@ class TestProcesses:
             here.check(earlier)
 
     def test_many_that_make_the_new_file_at_once_all_begin(self, tmp_path: Path) -> None:
-        for attempt in range(15):
+        for attempt in range(5):
             path = tmp_path / str(attempt) / "ledger.db"
             path.parent.mkdir()
-            start, drivers, failures = threading.Barrier(4), list[Driver](), list[Exception]()
-
-            def begin(
-                path: Path = path,
-                start: threading.Barrier = start,
-                drivers: list[Driver] = drivers,
-                failures: list[Exception] = failures,
-            ) -> None:
-                start.wait()
-                try:
-                    drivers.append(Driver(SqliteLedger(path, NOW)))
-                except Exception as failure:
-                    failures.append(failure)
-
-            threads = [threading.Thread(target=begin) for _ in range(4)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+            start = threading.Barrier(4)
+            openings = [Opening(path, start) for _ in range(4)]
+            drivers = [opening.wait() for opening in openings]
             verdicts = [(restored(driver), driver.is_dead(GRANT.minted)) for driver in drivers]
             for driver in drivers:
                 driver.close()
-            assert not failures
             assert verdicts == [(False, False)] * 4
+
+    def test_who_finds_another_at_work_on_the_new_file_waits_for_it(self, path: Path) -> None:
+        """sqlite itself refuses at once to switch a file that another process is about to write."""
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            opening = Opening(path)
+            opening.thread.join(0.2)
+            assert opening.thread.is_alive()
+            other.execute("COMMIT")
+        opening.wait().close()
 
 
 class TestCrash:
@@ -210,9 +227,7 @@ class TestCrash:
         with closing(sqlite3.connect(path)) as raw:
             assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
-    def test_a_process_that_is_stopped_inside_a_transaction_holds_nobody_up_once_it_is_killed(
-        self, path: Path
-    ) -> None:
+    def test_a_process_that_is_stopped_inside_a_transaction_holds_nobody_up_once_it_is_killed(self, path: Path) -> None:
         with opened(path) as ledger, closing(sqlite3.connect(path, isolation_level=None)) as raw:
             raw.execute("BEGIN IMMEDIATE")
             raw.execute("INSERT INTO spent VALUES ('half', ?)", (FOREVER,))
@@ -286,15 +301,19 @@ class TestBackup:
             ledger.advance(Grant(family="other").step(0), NOW)
             if while_open:
                 how(path, backup)
+                self.something(happens, ledger)
         if not while_open:
             how(path, backup)
-        with opened(path) as ledger:
-            if happens == "mark":
-                mark_account(ledger, "acme")
-            else:
-                ledger.advance(Grant(family="used").step(0), NOW)
+            with opened(path) as ledger:
+                self.something(happens, ledger)
         put_back(backup, path)
         assert_begun_anew(path, noticed=True)
+
+    def something(self, happens: str, ledger: Driver) -> None:
+        if happens == "mark":
+            mark_account(ledger, "acme")
+        else:
+            ledger.advance(Grant(family="used").step(0), NOW)
 
     @pytest.mark.parametrize("happens", ["mark", "advance"])
     def test_it_is_noticed_after_a_kill_too(self, path: Path, tmp_path: Path, happens: str) -> None:
@@ -318,10 +337,10 @@ class TestBackup:
     ) -> None:
         """Even where no time passes: what was revoked between the two is not in it."""
         backup, newer = tmp_path / "backup.db", tmp_path / "newer.db"
-        with opened(path):
+        with opened(path, NOW):
             pass
         copied(path, backup)
-        with opened(path):
+        with opened(path, NOW):
             pass
         copied(path, newer)
         put_back(backup, path)
@@ -330,9 +349,7 @@ class TestBackup:
         put_back(newer, path)
         assert_begun_anew(path, noticed=True)
 
-    def test_the_same_file_that_is_put_back_with_nothing_missing_is_no_backup(
-        self, path: Path, tmp_path: Path
-    ) -> None:
+    def test_the_same_file_that_is_put_back_with_nothing_missing_is_no_backup(self, path: Path, tmp_path: Path) -> None:
         with opened(path) as ledger:
             ledger.advance(GRANT.step(0), NOW)
         copied(path, tmp_path / "moved.db")

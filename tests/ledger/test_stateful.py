@@ -109,9 +109,7 @@ class Known:
     def dead(self, minted: Minted) -> bool:
         return minted.authorized_at < self.marks_since or self.revoked(minted)
 
-    def use(
-        self, grant: Grant, generation: int, now: int, grace: int, number: int
-    ) -> Advanced | type[Exception]:
+    def use(self, grant: Grant, generation: int, now: int, grace: int, number: int) -> Advanced | type[Exception]:
         forgotten = generation == 0 and grant.authorized_at < self.spent_since
         if forgotten or self.dead(grant.minted):
             return Dead
@@ -135,9 +133,7 @@ class Known:
 
     def offered(self, code: str) -> Offer | None:
         requests = {event.request for event in self.events if isinstance(event, Asked) and event.code == code}
-        decisions = {
-            event.decision for event in self.events if isinstance(event, Answered) and event.code == code
-        }
+        decisions = {event.decision for event in self.events if isinstance(event, Answered) and event.code == code}
         if not requests:
             return None
         decision = DENIED if len(requests) > 1 or len(decisions) > 1 else "".join(decisions)
@@ -284,9 +280,7 @@ class Fleet(RuleBasedStateMachine):
     def someone_signs_in(self) -> None:
         self.sign_in(0, ("acme", "ada"), "app", 1)
 
-    @rule(
-        where=replicas, person=people, client=st.sampled_from(["app", "web"]), redeemed=st.none() | replicas
-    )
+    @rule(where=replicas, person=people, client=st.sampled_from(["app", "web"]), redeemed=st.none() | replicas)
     def sign_in(self, where: int, person: tuple[str, str], client: str, redeemed: int | None) -> None:
         replica, (account, user) = self.fleet[where], person
         self.number += 1
@@ -346,8 +340,9 @@ class Fleet(RuleBasedStateMachine):
         if ahead > MAX_AHEAD:
             assert raised_by(outcome) is ValueError
         else:
-            assert outcome is None
-            replica.known.events.add(Marked(subject, not_before))
+            assert isinstance(outcome, Mark)
+            assert outcome.not_before >= not_before
+            replica.known.events.add(Marked(subject, outcome.not_before))
 
     # One-use ids and short codes.
 
@@ -437,8 +432,7 @@ class Fleet(RuleBasedStateMachine):
         judged = {grant.access(generation) for grant, generation in self.tokens}
         assert replica.driver.dead_among(judged) == judged
         steps = [
-            replica.driver.ledger.advance(token.grant.step(token.generation), replica.clock)
-            for token in self.tokens
+            replica.driver.ledger.advance(token.grant.step(token.generation), replica.clock) for token in self.tokens
         ]
         assert all(isinstance(outcome, Dead) for outcome in replica.driver.together(*steps))
 

@@ -38,8 +38,8 @@ def prepare(directory: Path, port: int, environ: MutableMapping[str, str]) -> st
             f"api_key: {made['api_key']}",
             f"introspection_token: {made['introspection_token']}",
             f"admin_token: {made['admin_token']}",
-            f"next: add {issuer} to an MCP client, or follow the walk-through in README.md; "
-            f"see it answer: curl {issuer}/.well-known/oauth-authorization-server",
+            f"next: paste the walk-through of README.md into another terminal, or look at what clients see first: "
+            f"curl {issuer}/.well-known/oauth-authorization-server",
         )
     )
 
@@ -51,7 +51,7 @@ def _material(directory: Path) -> dict[str, str]:
         made: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
         return made
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    api_key, entry = new_api_key(_DEMO, "demo")
+    api_key, entry = new_api_key(_DEMO, "demo_key")
     made = {
         "keys": keys.new_entry("dev"),
         "client_keys": keys.new_entry("dev"),

@@ -44,6 +44,9 @@ def add_to(commands: "Subparsers") -> None:
 def run(options: argparse.Namespace) -> None:
     loaded = settings.load()
     moment = now()
+    if options.url and "://" not in options.url and options.token == "-":
+        # `--url TOKEN`: the option may stand without a value, which argparse cannot tell from the token.
+        options.url, options.token = "", options.url
     value = read_argument(options.token)
     kind = _kind(value, loaded)
     sealer = app.sealer(loaded, moment)

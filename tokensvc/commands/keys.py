@@ -3,6 +3,7 @@
 import argparse
 import base64
 import secrets
+import string
 from typing import TYPE_CHECKING, Any
 
 from tokensvc import app, settings
@@ -20,7 +21,7 @@ def add_to(commands: "Subparsers") -> None:
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     new = actions.add_parser("new", help="print a new entry for TOKENSVC_KEYS or TOKENSVC_CLIENT_KEYS")
     new.add_argument("--activates", metavar="T", type=_time, help="when it begins to seal: RFC 3339 or Unix seconds")
-    new.add_argument("--kid", help="its name, 1 to 16 of A-Z a-z 0-9 _ - (default: k and the date)")
+    new.add_argument("--kid", help="its name, 1 to 16 of A-Z a-z 0-9 _ - (default: k, the date and a letter)")
     new.add_argument("--json", action="store_true", help="print JSON")
     new.set_defaults(run=run_new)
     status = actions.add_parser("status", help="each version's state, and when it can be dropped")
@@ -29,9 +30,8 @@ def add_to(commands: "Subparsers") -> None:
 
 
 def run_new(options: argparse.Namespace) -> None:
-    moment = options.activates if options.activates is not None else None
-    kid = options.kid or "k" + rfc3339(moment if moment is not None else now())[2:10].replace("-", "")
-    entry = new_entry(kid, moment)
+    kid = options.kid or _new_kid(now() if options.activates is None else options.activates)
+    entry = new_entry(kid, options.activates)
     KeyRing.parse(new_entry(kid), "--kid", now())
     print_json({"kid": kid, "entry": entry}) if options.json else print(entry)
 
@@ -52,6 +52,11 @@ def new_entry(kid: str, activates: int | None = None) -> str:
     """`kid[@activation]=secret` with 32 fresh random bytes."""
     secret = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=")
     return f"{kid}={secret}" if activates is None else f"{kid}@{rfc3339(activates)}={secret}"
+
+
+def _new_kid(moment: int) -> str:
+    """`k`, the date, and a letter, so that two of one day may stand in one ring."""
+    return f"k{rfc3339(moment)[2:10].replace('-', '')}{secrets.choice(string.ascii_lowercase)}"
 
 
 def _row(name: str, ring: KeyRing, version: KeyVersion, longest: int, moment: int) -> dict[str, Any]:

@@ -20,9 +20,9 @@ async def revoke(request: Request) -> Response:
     body = await read_json(request)
     now = service.clock()
     subject = _subject(body, service, now)
-    await service.server.ledger.mark(subject, Mark(now, now + RETENTION), now)
+    mark = await service.server.ledger.mark(subject, Mark(now, now + RETENTION), now)
     log("revoked by operator", subject=subject_text(subject))
-    answer = {"kind": subject[0], "subject": subject_name(subject), "not_before": now, "peers": {}}
+    answer = {"kind": subject[0], "subject": subject_name(subject), "not_before": mark.not_before, "peers": {}}
     return JsonResponse(answer, headers=NO_STORE)
 
 

@@ -46,7 +46,7 @@ async def authorize(request: Request) -> Response:
             return _unregistered(request)
         return error_page(refused.status, refused.title, str(refused), hint=refused.hint)
     except TemporarilyUnavailable as error:
-        warn("authorization unavailable", reason=error.reason)
+        warn("unavailable", reason=error.reason)
         page = error_page(503, "Not available right now", "This service cannot answer at the moment.", hint=_AGAIN)
         page.headers["Retry-After"] = str(error.retry_after)
         return page
@@ -96,7 +96,7 @@ async def _decide(request: Request) -> Response:
         return _see_other(address.refuse(AccessDenied("the person did not allow it")))
     if decision != "allow":
         raise _Refused(400, "That was not a decision", "The page was sent without Allow or Deny.")
-    signed_in = await _sign_in(request, form.get("api_key", ""), service, now)
+    signed_in = await _sign_in(request, form.get("api_key", ""), pending, service, now)
     if isinstance(signed_in, str):
         view = _view(pending, form["request"], service.server)
         return sign_in_page(view, status=401, problem=signed_in)
@@ -164,7 +164,9 @@ def _pending(request: Request, sealed: str, service: Service, now: int) -> Autho
     return pending
 
 
-async def _sign_in(request: Request, api_key: str, service: Service, now: int) -> SignedIn | str:
+async def _sign_in(
+    request: Request, api_key: str, pending: AuthorizationRequest, service: Service, now: int
+) -> SignedIn | str:
     """Who signed in, or what to tell the person."""
     address = address_of(request)
     try:
@@ -172,12 +174,12 @@ async def _sign_in(request: Request, api_key: str, service: Service, now: int) -
     except TooManyRequests as error:
         message = "There were too many wrong keys from your network."
         raise _Refused(429, "Too many attempts", message, hint="Wait a minute.", reason=error.reason) from error
-    if not api_key:
+    if not api_key.strip():
         return "Enter your API key to allow this."
     signed_in = await service.server.identities.sign_in(api_key, now)
     if signed_in is None:
         service.attempts.failed("api key", address)
-        warn("sign-in refused", reason="wrong API key", address=address)
+        warn("sign-in refused", reason="wrong API key", client=pending.client, address=address)
         return "This API key is not valid. Check it and try again."
     return signed_in
 

@@ -19,6 +19,7 @@ from tokensvc.errors import (
     TemporarilyUnavailable,
     TooManyRequests,
 )
+from tokensvc.observability import warn
 
 LONGEST_BODY = 65_536
 MOST_PARAMETERS = 64
@@ -100,6 +101,8 @@ def bearer(authorization: str | None) -> str | None:
 
 async def oauth_error(_request: Request, error: OAuthError) -> Response:
     """The one place where errors become answers (RFC 6749 §5.2)."""
+    if isinstance(error, TemporarilyUnavailable):
+        warn("unavailable", reason=error.reason)
     content = {"error": error.error, "error_description": error.description}
     return JsonResponse(content, error.status, headers=dict(_error_headers(error)))
 

@@ -21,9 +21,9 @@ from tokensvc.tokens.kinds import AccessToken
 class _Inactive(Exception):
     """Why a token is not active, for the log. The caller is told no more than that it is not (§2.2)."""
 
-    def __init__(self, reason: str, family: str = "") -> None:
+    def __init__(self, reason: str, token: AccessToken | None = None) -> None:
         super().__init__(reason)
-        self.family = family
+        self.family, self.client = (token.family, token.client) if token else ("", "")
 
 
 async def introspect(request: Request) -> Response:
@@ -38,7 +38,7 @@ async def introspect(request: Request) -> Response:
     try:
         token = await _active(parameters["token"], resource, service.server, now)
     except _Inactive as inactive:
-        warn("token inactive", reason=str(inactive), family=inactive.family)
+        warn("token inactive", reason=str(inactive), family=inactive.family, client=inactive.client)
         return JsonResponse({"active": False}, headers=NO_STORE)
     return JsonResponse(_response(token, resource, service.server), headers=NO_STORE)
 
@@ -50,14 +50,14 @@ async def _active(value: str, resource: Resource | None, server: AuthorizationSe
     except Unsealable as error:
         raise _Inactive(str(error)) from None
     if now >= min(token.exp, token.iat + server.clients.lifetimes(token.client).access):
-        raise _Inactive("expired", token.family)
+        raise _Inactive("expired", token)
     if resource is None or token.resource != resource.digest:
-        raise _Inactive("for another resource", token.family)
+        raise _Inactive("for another resource", token)
     try:
         await server.ledger.check(token.minted)
         await server.identities.confirm(token.credential, token.identity, now)
     except (Dead, IdentityEnded) as ended:
-        raise _Inactive(str(ended), token.family) from None
+        raise _Inactive(str(ended), token) from None
     return token
 
 

@@ -6,7 +6,7 @@ from starlette.responses import Response
 from tokensvc.endpoints.http import NO_STORE, read_form
 from tokensvc.endpoints.service import service_of
 from tokensvc.endpoints.token import authenticate_client
-from tokensvc.errors import InvalidGrant, InvalidRequest, OAuthError
+from tokensvc.errors import InvalidGrant, InvalidRequest, OAuthError, TemporarilyUnavailable
 from tokensvc.ledger import marks
 from tokensvc.ledger.marks import Mark, Subject
 from tokensvc.observability import log, warn
@@ -18,10 +18,12 @@ from tokensvc.tokens.kinds import AccessToken, RefreshToken
 
 async def revoke(request: Request) -> Response:
     service = service_of(request)
+    handle = ""
     try:
         parameters = (await read_form(request)).check()
         now = service.clock()
         client = authenticate_client(request, parameters, service, now)
+        handle = client.handle
         if "token" not in parameters:
             raise InvalidRequest("token is missing")
         token = _unseal(parameters["token"], service.server, now)
@@ -29,8 +31,11 @@ async def revoke(request: Request) -> Response:
             subject, mark = _mark(token, client, now)
             await service.server.ledger.mark(subject, mark, now)
             log("token revoked", subject=marks.subject_text(subject), client=client.handle, family=token.family)
+    except TemporarilyUnavailable:
+        raise
     except OAuthError as error:
-        warn("revocation refused", error=error.error, reason=error.reason)
+        family = error.family if isinstance(error, InvalidGrant) else ""
+        warn("revocation refused", client=handle, family=family, error=error.error, reason=error.reason)
         raise
     return Response(status_code=200, headers=NO_STORE)
 
@@ -50,7 +55,9 @@ def _unseal(value: str, server: AuthorizationServer, now: int) -> RefreshToken |
 def _mark(token: RefreshToken | AccessToken, client: Client, now: int) -> tuple[Subject, Mark]:
     """The mark that ends it. It is kept until the last token of the family has expired. Raises InvalidGrant."""
     if token.client != client.handle:
-        raise InvalidGrant("the token was issued to another client", reason=f"token of {token.client}")
+        raise InvalidGrant(
+            "the token was issued to another client", reason=f"token of {token.client}", family=token.family
+        )
     if isinstance(token, AccessToken):
         return marks.token(token.jti), Mark(now, token.exp)
     last = max(token.authorized_at + client.lifetimes.refresh_max, token.exp, now) + client.lifetimes.access

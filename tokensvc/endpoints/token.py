@@ -13,6 +13,7 @@ from tokensvc.errors import (
     InvalidRequest,
     OAuthError,
     ReplayedGrant,
+    TemporarilyUnavailable,
     UnsupportedGrantType,
 )
 from tokensvc.grants import authorization_code, refresh_token
@@ -46,6 +47,8 @@ async def token(request: Request) -> Response:
         authenticated = authenticate_client(request, parameters, service, now)
         client = authenticated.handle
         issued = await grant(parameters, authenticated, service.server, now)
+    except TemporarilyUnavailable:
+        raise
     except OAuthError as error:
         _warn(error, grant_type, client)
         raise

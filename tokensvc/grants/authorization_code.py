@@ -8,7 +8,14 @@ from tokensvc.identity import SignedIn
 from tokensvc.protocol.client import Client
 from tokensvc.protocol.pkce import check_verifier
 from tokensvc.protocol.server import AuthorizationServer
-from tokensvc.tokens.kinds import AuthorizationCode, AuthorizationRequest, digest, new_family, subjects_of
+from tokensvc.tokens.kinds import (
+    AuthorizationCode,
+    AuthorizationRequest,
+    RefreshToken,
+    digest,
+    new_family,
+    subjects_of,
+)
 
 
 async def approve(
@@ -47,16 +54,21 @@ async def grant(parameters: Mapping[str, str], client: Client, server: Authoriza
     redirect_uri = parameters.get("redirect_uri")
     if redirect_uri is not None and _redirect_digest(redirect_uri) != code.redirect:
         raise refusal(AuthorizationCode, "another redirect_uri than the request's", code)
-    check_verifier(parameters.get("code_verifier"), code.code_challenge)
-    check_resource(parameters.get("resource"), code.resource, server)
+    try:
+        check_verifier(parameters.get("code_verifier"), code.code_challenge)
+    except InvalidGrant as error:
+        raise refusal(AuthorizationCode, error.reason, code) from None
+    check_resource(parameters.get("resource"), code, server)
     return mint(code, await advance(code, client, server, now), client, server, now, code.scope)
 
 
-def check_resource(requested: str | None, granted: str, server: AuthorizationServer) -> None:
+def check_resource(
+    requested: str | None, parent: AuthorizationCode | RefreshToken, server: AuthorizationServer
+) -> None:
     """InvalidGrant for a resource that was taken away, InvalidTarget for another than the grant's (RFC 8707 §2.2)."""
-    if server.resources.sealed(granted) is None:
-        raise InvalidGrant("the resource of this grant is not served any more")
-    if requested is not None and server.resources.find(requested).digest != granted:
+    if server.resources.sealed(parent.resource) is None:
+        raise refusal(type(parent), "its resource is not served any more", parent)
+    if requested is not None and server.resources.find(requested).digest != parent.resource:
         raise InvalidTarget("the grant is for another resource")
 
 

@@ -20,6 +20,6 @@ async def grant(parameters: Mapping[str, str], client: Client, server: Authoriza
     check_client(token, client)
     if "refresh_token" not in client.grant_types:
         raise refusal(RefreshToken, "the client has no refresh_token grant any more", token)
-    check_resource(parameters.get("resource"), token.resource, server)
+    check_resource(parameters.get("resource"), token, server)
     scope = server.scopes.narrow(parameters.get("scope", token.scope), token.scope) or server.scopes.grant(token.scope)
     return mint(token, await advance(token, client, server, now), client, server, now, scope)

@@ -63,7 +63,7 @@ class ApiKeys:
 
 def new_api_key(identity: Identity, prefix: str) -> tuple[str, str]:
     """A fresh API key and its entry for TOKENSVC_API_KEYS."""
-    key = f"{prefix}_key_{secrets.token_urlsafe(32)}"
+    key = f"{prefix}_{secrets.token_urlsafe(32)}"
     triple = "/".join(quote_part(part) for part in identity)
     return key, f"sha256:{hashlib.sha256(key.encode()).hexdigest()}={triple}"
 

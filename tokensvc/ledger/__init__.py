@@ -66,7 +66,7 @@ class Ledger(Protocol):
     async def advance(self, step: Step, now: int) -> Advanced:
         """Check and advance in one atomic step. Raises marks.Dead; Replayed, and then the family has ended."""
 
-    async def mark(self, subject: Subject, mark: Mark, now: int) -> None:
+    async def mark(self, subject: Subject, mark: Mark, now: int) -> Mark:
         """Revoke; durable and in force for all who share the ledger on return. ValueError for the future.
 
         A mark on a family or a token is kept for longer than it says where more was minted of that.

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from tokensvc.ledger import Advanced, Decided, Replayed, Spent, Step, Taken, algebra
 from tokensvc.ledger.algebra import MAX_GRACE, Continuity, Family, Offer, State
-from tokensvc.ledger.marks import MAX_AHEAD, Dead, Mark, Marks, Minted, Subject, check_not_before, family
+from tokensvc.ledger.marks import FINAL, MAX_AHEAD, Dead, Mark, Marks, Minted, Subject, check_not_before, family
 
 REFUSALS = (Dead, Decided, Replayed, Spent, Taken, ValueError)
 """What a step raises that leaves the book in order."""
@@ -22,6 +22,7 @@ class Book(Protocol):
     continuity: Continuity
 
     def marks_on(self, subjects: Iterable[Subject]) -> Marks: ...
+    def highest_mark(self) -> int: ...
     def put_mark(self, subject: Subject, mark: Mark) -> None: ...
     def family(self, name: str) -> Family | None: ...
     def put_family(self, name: str, entry: Family) -> None: ...
@@ -49,9 +50,20 @@ def advance(book: Book, step: Step, now: int) -> Advanced:
     return Advanced(entry.head, outcome)
 
 
-def mark(book: Book, subject: Subject, new: Mark, now: int) -> None:
+def mark(book: Book, subject: Subject, new: Mark, now: int) -> Mark:
+    """The mark as it was put.
+
+    One that ends all up to now also ends the sign-ins that were lifted: over another mark of this millisecond, or over
+    a mark or the beginning of the memory ahead of this clock. Final marks end whatever the time.
+    """
     check_not_before(new.not_before, now)
-    book.put_mark(subject, Mark(new.not_before, max(new.expires, _last_expiry(book, subject, new))))
+    not_before = new.not_before
+    if not_before >= now and subject[0] not in FINAL:
+        lifted_to = max(book.highest_mark() + 1, _complete_since(book.continuity))
+        not_before = max(not_before, min(lifted_to, now + MAX_AHEAD))
+    put = Mark(not_before, max(new.expires, _last_expiry(book, subject, new)))
+    book.put_mark(subject, put)
+    return put
 
 
 def spend(book: Book, use: str, expires: int, now: int) -> None:
@@ -106,15 +118,19 @@ def merge(book: Book, news: State, now: int) -> None:
 
 def lifted(marks: Marks, continuity: Continuity, subjects: Iterable[Subject], now: int) -> int:
     """Over the beginning of the ledger's memory too, where this clock lags the one that wrote it within bounds."""
-    since = min(max(continuity.marks_since, continuity.spent_since), now + MAX_AHEAD)
+    since = min(_complete_since(continuity), now + MAX_AHEAD)
     return max(now, since, marks.latest(subjects) + 1)
 
 
 def check_continuity(continuity: Continuity, minted: Minted, *, redeemed: bool = False) -> None:
     """Raise Dead for what is older than the ledger's memory, whatever cut that memory short."""
-    since = max(continuity.marks_since, continuity.spent_since) if redeemed else continuity.marks_since
+    since = _complete_since(continuity) if redeemed else continuity.marks_since
     if minted.authorized_at < since:
         raise Dead("minted before the ledger's memory begins")
+
+
+def _complete_since(continuity: Continuity) -> int:
+    return max(continuity.marks_since, continuity.spent_since)
 
 
 def _last_expiry(book: Book, subject: Subject, new: Mark) -> int:

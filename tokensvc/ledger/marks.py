@@ -22,7 +22,7 @@ MAX_AHEAD = 5_000
 RETENTION = 366 * 86_400_000
 """How long a mark on a subject is kept after its `not_before`: the ceiling of every lifetime, in milliseconds."""
 
-_FINAL = frozenset({"family", "token"})
+FINAL = frozenset({"family", "token"})
 _PARTS = {"everything": 0, "account": 1, "user": 2, "user-client": 3}
 _HANDLE = re.compile(r"[A-Za-z0-9_-]{1,64}(\.[0-9]{1,9})?")
 
@@ -108,6 +108,7 @@ class Marks:
 
     def __init__(self, marks: Mapping[Subject, Mark] | None = None) -> None:
         self._marks = dict(marks or {})
+        self.highest = max((mark.not_before for mark in self._marks.values()), default=-1)
 
     def __iter__(self) -> Iterator[tuple[Subject, Mark]]:
         return iter(self._marks.items())
@@ -121,7 +122,7 @@ class Marks:
             return
         for subject in minted.subjects:
             mark = self._marks.get(subject)
-            if mark is not None and (subject[0] in _FINAL or minted.authorized_at <= mark.not_before):
+            if mark is not None and (subject[0] in FINAL or minted.authorized_at <= mark.not_before):
                 raise Dead(f"marked by {subject_text(subject)}")
 
     def on(self, subjects: Iterable[Subject]) -> "Marks":
@@ -134,6 +135,7 @@ class Marks:
 
     def put(self, subject: Subject, mark: Mark) -> None:
         """Merge one mark in, by maximum."""
+        self.highest = max(self.highest, mark.not_before)
         present = self._marks.get(subject)
         self._marks[subject] = join_marks(present, mark) if present else mark
 
@@ -157,7 +159,7 @@ def parse_denylist(text: str, now: int) -> dict[Subject, Mark]:
             check_not_before(int(at), now)
             parsed = parse_subject(kind, subject)
             # What a final mark ends may be younger than its time.
-            mark = Mark(int(at), (max(int(at), now) if kind in _FINAL else int(at)) + RETENTION)
+            mark = Mark(int(at), (max(int(at), now) if kind in FINAL else int(at)) + RETENTION)
         except ValueError as error:
             problem = f"has an entry that is refused: {error}"
             remedy = "Write kind:subject@not_before_ms, for example user:acme/ada@1767225600000"

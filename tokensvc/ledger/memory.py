@@ -28,9 +28,9 @@ class MemoryLedger:
         self._sweep(now)
         return book.advance(self._book, step, now)
 
-    async def mark(self, subject: Subject, mark: Mark, now: int) -> None:
+    async def mark(self, subject: Subject, mark: Mark, now: int) -> Mark:
         self._sweep(now)
-        book.mark(self._book, subject, mark, now)
+        return book.mark(self._book, subject, mark, now)
 
     async def spend(self, use: str, expires: int, now: int) -> None:
         self._sweep(now)
@@ -72,6 +72,9 @@ class _MemoryBook:
 
     def marks_on(self, subjects: Iterable[Subject]) -> Marks:
         return self.marks.on(subjects)
+
+    def highest_mark(self) -> int:
+        return self.marks.highest
 
     def put_mark(self, subject: Subject, mark: Mark) -> None:
         self.marks.put(subject, mark)

@@ -44,6 +44,7 @@ CREATE TABLE IF NOT EXISTS families (
 CREATE TABLE IF NOT EXISTS spent (use TEXT PRIMARY KEY, expires INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS offers (
     code TEXT PRIMARY KEY, request TEXT NOT NULL, expires INTEGER NOT NULL, decision TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS marks_highest ON marks (not_before);
 CREATE INDEX IF NOT EXISTS families_expire ON families (expires);
 CREATE INDEX IF NOT EXISTS spent_expire ON spent (expires);
 """
@@ -82,8 +83,8 @@ class SqliteLedger:
     async def advance(self, step: Step, now: int) -> Advanced:
         return await self._write(lambda entries: book.advance(entries, step, now), now)
 
-    async def mark(self, subject: Subject, mark: Mark, now: int) -> None:
-        await self._write(lambda entries: book.mark(entries, subject, mark, now), now)
+    async def mark(self, subject: Subject, mark: Mark, now: int) -> Mark:
+        return await self._write(lambda entries: book.mark(entries, subject, mark, now), now)
 
     async def spend(self, use: str, expires: int, now: int) -> None:
         await self._write(lambda entries: book.spend(entries, use, expires, now), now)
@@ -285,6 +286,10 @@ class _SqliteBook:
         rows = self._execute(query, (json.dumps(list(wanted)),))
         return Marks({wanted[text]: Mark(not_before, expires) for text, not_before, expires in rows})
 
+    def highest_mark(self) -> int:
+        (highest,) = self._execute("SELECT max(not_before) FROM marks").fetchone()
+        return -1 if highest is None else int(highest)
+
     def put_mark(self, subject: Subject, mark: Mark) -> None:
         """Every change takes a new `seq`, which is how mirrors find it."""
         merged = self.marks_on([subject])
@@ -373,6 +378,8 @@ class _Mirror:
 
 def _connect(path: Path) -> sqlite3.Connection:
     """Transactions are begun and ended by hand; a commit is on disk when it returns."""
+    # It names accounts and users. What sqlite puts beside it gets the same rights.
+    path.touch(mode=0o600)
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         _use_wal(connection)

@@ -47,8 +47,8 @@ _NEVER = frozenset(
     }
 )
 
-# Characters of a query (RFC 3986 §3.4) that no parser splits at. Left as they are, since proxies cap an answer's headers
-# at 4 KB, and a long state fits only if little of it grows to three characters for one.
+# Characters of a query (RFC 3986 §3.4) that no parser splits at. They stay as they are, since proxies cap an answer's
+# headers at 4 KB, and a long state fits only if little of it grows to three characters for one.
 _PLAIN = "/:@!$()*,"
 
 Kind = Literal["https", "loopback", "private"]

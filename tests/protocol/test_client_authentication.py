@@ -1,0 +1,146 @@
+"""Client authentication (RFC 6749 §2.3): which credentials a request holds, and whether they are a client's."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.tokens.examples import NOW, sealer
+from tokensvc.errors import InvalidClient, InvalidRequest
+from tokensvc.protocol.client import Client, Clients, Lifetimes
+from tokensvc.protocol.client_authentication import ClientCredentials, authenticate, parse_basic
+from tokensvc.protocol.redirect_uri import RedirectPolicy
+
+LIFETIMES = Lifetimes(1, 1, 1, 1)
+PUBLIC = Client("public", "p" * 22, "P", "none", ("authorization_code",), LIFETIMES, frozenset())
+SECRET = "s%2Bcret+ /é"
+
+
+def confidential(client_id: str, secret: str = SECRET) -> Client:
+    digest = hashlib.sha256(secret.encode()).digest()
+    return replace(PUBLIC, client_id=client_id, method="client_secret_basic", secret_hash=digest)
+
+
+def clients(*known: Client) -> Clients:
+    by_id: Mapping[str, Client] = {client.client_id: client for client in known}
+    return Clients(sealer(), by_id, LIFETIMES, RedirectPolicy.parse(""))
+
+
+def basic(name: str, secret: str) -> str:
+    return f"Basic {base64.b64encode(f'{name}:{secret}'.encode()).decode()}"
+
+
+def test_public_client_names_itself() -> None:
+    credentials = ClientCredentials.parse(None, "public", None)
+    assert (credentials.client_ids, credentials.secrets, credentials.basic) == (("public",), (), False)
+    assert authenticate(credentials, clients(PUBLIC), NOW) == PUBLIC
+
+
+def test_secret_in_the_body_is_taken_as_it_is() -> None:
+    credentials = ClientCredentials.parse(None, "id", SECRET)
+    assert authenticate(credentials, clients(confidential("id")), NOW).client_id == "id"
+    encoded = ClientCredentials.parse(None, "id", quote(SECRET, safe=""))
+    with pytest.raises(InvalidClient):
+        authenticate(encoded, clients(confidential("id")), NOW)
+
+
+@pytest.mark.parametrize("client_id", ["id", "a.b-c_d~e", "https://app.example/client", "a+b", "a%2Bb", "a:b"])
+def test_basic_is_taken_percent_encoded_or_as_it_is(client_id: str) -> None:
+    known = clients(confidential(client_id))
+    spelled = [(quote(client_id, safe=""), quote(SECRET, safe="")), (quote_plus(client_id), quote_plus(SECRET))]
+    if ":" not in client_id:
+        spelled.append((client_id, SECRET))
+    for name, secret in spelled:
+        credentials = ClientCredentials.parse(basic(name, secret), None, None)
+        assert credentials.basic
+        assert authenticate(credentials, known, NOW).client_id == client_id
+
+
+@given(st.text(min_size=1, max_size=20), st.text(min_size=1, max_size=20))
+def test_any_name_and_secret_survive_encoding(name: str, secret: str) -> None:
+    credentials = ClientCredentials.parse(basic(quote(name, safe=""), quote(secret, safe="")), None, None)
+    assert name in credentials.client_ids
+    assert secret in credentials.secrets
+
+
+def test_spelling_that_is_known_wins_over_one_that_is_not() -> None:
+    """A name that looks encoded may be one that is not."""
+    credentials = ClientCredentials.parse(basic("a%2Bb", SECRET), None, None)
+    assert authenticate(credentials, clients(confidential("a%2Bb"), confidential("a+b")), NOW).client_id == "a%2Bb"
+    assert authenticate(credentials, clients(confidential("a+b")), NOW).client_id == "a+b"
+
+
+def test_client_id_may_stand_in_the_body_too_if_equal() -> None:
+    for name in ("a+b", "a%2Bb"):
+        credentials = ClientCredentials.parse(basic(name, SECRET), "a+b", None)
+        assert authenticate(credentials, clients(confidential("a+b")), NOW).client_id == "a+b"
+    for client_id, client_secret in (("other", None), ("a+b", SECRET), (None, SECRET), ("a+b", "")):
+        with pytest.raises(InvalidRequest):
+            ClientCredentials.parse(basic("a+b", SECRET), client_id, client_secret)
+
+
+@pytest.mark.parametrize("secret", ["", "wrong", SECRET[:-1], SECRET.upper(), f"{SECRET} "])
+def test_wrong_secret_is_refused_in_either_way(secret: str) -> None:
+    for credentials in (
+        ClientCredentials.parse(None, "id", secret),
+        ClientCredentials.parse(basic("id", secret), None, None),
+        ClientCredentials.parse(None, "id", None),
+    ):
+        with pytest.raises(InvalidClient) as refusal:
+            authenticate(credentials, clients(confidential("id")), NOW)
+        assert refusal.value.basic is credentials.basic
+        assert SECRET not in refusal.value.reason
+
+
+def test_empty_secret_is_nobodys() -> None:
+    """Also where a client without a secret hash were taken for a confidential one."""
+    broken = replace(PUBLIC, client_id="id", method="client_secret_basic", secret_hash=b"")
+    for credentials in (ClientCredentials.parse(None, "id", ""), ClientCredentials.parse(basic("id", ""), None, None)):
+        with pytest.raises(InvalidClient):
+            authenticate(credentials, clients(broken), NOW)
+
+
+def test_unknown_client_is_refused_like_a_wrong_secret() -> None:
+    with pytest.raises(InvalidClient) as unknown:
+        authenticate(ClientCredentials.parse(None, "unknown", SECRET), clients(), NOW)
+    with pytest.raises(InvalidClient) as wrong:
+        authenticate(ClientCredentials.parse(None, "id", "wrong"), clients(confidential("id")), NOW)
+    assert unknown.value.description == wrong.value.description
+    with pytest.raises(InvalidClient):
+        ClientCredentials.parse(None, None, SECRET)
+
+
+@pytest.mark.parametrize(
+    "encoded", ["", "=", "!!!", "Zm9v", "Zm9vOmJhcg", "Zm9vOmJhcg== x", "/////w==", "Zm9 vOmJhcg=="]
+)
+def test_header_that_is_no_basic_is_refused(encoded: str) -> None:
+    for scheme in ("Basic", "basic", "BASIC"):
+        with pytest.raises(InvalidClient) as refusal:
+            ClientCredentials.parse(f"{scheme} {encoded}", "id", None)
+        assert refusal.value.basic
+    with pytest.raises(ValueError, match="not Basic"):
+        parse_basic("Bearer Zm9vOmJhcg==")
+
+
+def test_name_ends_at_the_first_colon() -> None:
+    assert parse_basic("basic  Zm9vOmI6Yw==  ") == ("foo", "b:c")
+
+
+@given(st.text(st.characters(max_codepoint=255), max_size=40))
+def test_any_header_is_basic_or_refused(header: str) -> None:
+    for authorization in (header, f"Basic {header}"):
+        try:
+            ClientCredentials.parse(authorization, None, None)
+        except InvalidClient as refusal:
+            assert refusal.basic  # noqa: PT017  # most headers are refused, some are not
+
+
+def test_secrets_are_not_in_the_repr() -> None:
+    assert SECRET not in repr(ClientCredentials.parse(None, "id", SECRET))

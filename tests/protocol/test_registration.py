@@ -1,0 +1,108 @@
+"""Dynamic client registration (RFC 7591): what is sealed into a client_id, and what is echoed."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.tokens.examples import NOW, sealer
+from tokensvc.errors import InvalidClientMetadata, InvalidRedirectUri
+from tokensvc.protocol.redirect_uri import RedirectPolicy
+from tokensvc.protocol.registration import MOST_REDIRECTS, NAME_BYTES, Registration
+from tokensvc.tokens.kinds import ClientId
+
+SEALER = sealer()
+OPEN = RedirectPolicy.parse("")
+URIS = [f"https://app{number}.example/callback" for number in range(MOST_REDIRECTS + 1)]
+
+
+def register(**metadata: Any) -> dict[str, Any]:
+    """The response, with lists as JSON has them."""
+    response = Registration.parse({"redirect_uris": URIS[:1]} | metadata, OPEN).seal(SEALER, NOW)
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in response.items()}
+
+
+def sealed(response: dict[str, Any]) -> ClientId:
+    return SEALER.unseal(ClientId, response["client_id"], NOW)
+
+
+def test_client_that_says_nothing_is_one_of_client_secret_basic() -> None:
+    """RFC 7591 §2."""
+    response = register()
+    assert response["token_endpoint_auth_method"] == "client_secret_basic"
+    assert response["grant_types"] == ["authorization_code", "refresh_token"]
+    assert response["response_types"] == ["code"]
+    assert "client_name" not in response
+
+
+@pytest.mark.parametrize(
+    ("asked", "granted"),
+    [
+        (["authorization_code"], ["authorization_code"]),
+        (["refresh_token", "authorization_code"], ["authorization_code", "refresh_token"]),
+        (["authorization_code", "implicit", "urn:x"], ["authorization_code"]),
+        (["authorization_code", "authorization_code"], ["authorization_code"]),
+    ],
+)
+def test_unknown_grant_types_are_dropped_and_the_rest_echoed(asked: list[str], granted: list[str]) -> None:
+    assert register(grant_types=asked)["grant_types"] == granted
+
+
+def test_what_is_not_understood_is_left_out_of_the_answer() -> None:
+    response = register(scope="x", contacts=["a"], jwks_uri="https://app.example/jwks", software_id="x", unknown=[1])
+    assert response.keys() == register().keys()
+
+
+def test_redirect_uris_are_echoed_as_written_and_sealed_as_digests() -> None:
+    uris = ["HTTPS://App.example", "http://127.0.0.1:5/cb", "http://127.0.0.1:6/cb", "cursor://x/y"]
+    response = register(redirect_uris=uris)
+    assert response["redirect_uris"] == uris
+    assert len(sealed(response).redirects) == 3 * 22
+
+
+def test_eight_distinct_redirect_uris_fit_and_nine_do_not() -> None:
+    response = register(redirect_uris=URIS[:MOST_REDIRECTS] * 2, client_name="n" * 200)
+    assert len(response["client_id"]) <= 512
+    with pytest.raises(InvalidRedirectUri, match="8 distinct"):
+        register(redirect_uris=URIS)
+    with pytest.raises(InvalidRedirectUri, match="8 distinct"):
+        register(redirect_uris=URIS[:1] * 1000)
+
+
+def test_order_and_repetition_of_redirect_uris_give_the_same_public_client() -> None:
+    public = {"token_endpoint_auth_method": "none"}
+    first = register(redirect_uris=URIS[:3], **public)["client_id"]
+    assert register(redirect_uris=[*reversed(URIS[:3]), URIS[0]], **public)["client_id"] == first
+
+
+@given(st.text(max_size=200))
+def test_name_is_echoed_and_sealed_short_without_control_characters(name: str) -> None:
+    response = register(client_name=name, token_endpoint_auth_method="none")
+    kept = sealed(response).name
+    assert response.get("client_name", "") == name
+    assert len(kept.encode()) <= NAME_BYTES
+    assert not [character for character in kept if unicodedata.category(character) == "Cc"]
+    assert len(response["client_id"]) <= 512
+
+
+def test_long_name_is_cut_between_characters() -> None:
+    assert sealed(register(client_name="é" * 100)).name == "é" * 24
+    assert sealed(register(client_name="日" * 100)).name == "日" * 16
+    assert sealed(register(client_name="e\u0301" * 100)).name == "é" * 24
+
+
+@pytest.mark.parametrize("metadata", [None, [], "x", 1, True])
+def test_what_is_no_object_is_refused(metadata: object) -> None:
+    with pytest.raises(InvalidClientMetadata):
+        Registration.parse(metadata, OPEN)
+
+
+def test_policy_of_the_operator_holds_for_every_uri() -> None:
+    policy = RedirectPolicy.parse("app0.example")
+    assert Registration.parse({"redirect_uris": URIS[:1]}, policy).redirect_uris == (URIS[0],)
+    with pytest.raises(InvalidRedirectUri, match="operator"):
+        Registration.parse({"redirect_uris": URIS[:2]}, policy)
