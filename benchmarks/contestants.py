@@ -10,8 +10,10 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode
+
+from mcp.shared.auth import OAuthToken
 
 from benchmarks import rival
 from benchmarks.load import FORM, Chain, Refreshes, Registrations, Repeats, ask, post
@@ -44,6 +46,8 @@ class Contestant(Protocol):
     """Every call of `introspections` and `refreshes` makes grants of its own, once the server runs."""
 
     @property
+    def scene(self) -> Scene: ...
+    @property
     def name(self) -> str: ...
     @property
     def server(self) -> Server: ...
@@ -66,8 +70,8 @@ class Service:
         environment = replica.settings(self.ledger, port)
         arguments = ["tokensvc", "serve", "--port", str(port)]
         self.server = Server(arguments, port, self.scene.core, self.scene.directory / _file_name(self), environment)
-        names = ("issuer", "keys", "client_keys")
-        self.settings = Settings(**{name: environment[PREFIX + name.upper()] for name in names})
+        given: dict[str, Any] = {name: environment[PREFIX + name.upper()] for name in ("issuer", "keys", "client_keys")}
+        self.settings = Settings(**given)
 
     def introspections(self) -> list[Chain]:
         _, tokens = self._seal(AccessToken)
@@ -122,7 +126,7 @@ class Rival:
         client_id, tokens = self._plant()
         return _refreshes(self.scene, client_id, [token.refresh_token or "" for token in tokens])
 
-    def _plant(self) -> tuple[str, list[rival.OAuthToken]]:
+    def _plant(self) -> tuple[str, list[OAuthToken]]:
         """A client that registers, and tokens in the rival's file of a person that let it in."""
         client_id = _register(self.server)
         provider = rival.Provider(self.server.directory / rival.DATABASE, self.synchronous)

@@ -26,10 +26,11 @@ PACKAGES = ("starlette", "uvicorn", "h11", "cryptography", "joserfc", "pydantic"
 
 def environment(server_core: int, load_core: int) -> str:
     shared = ", which they share: the load takes from the servers" if server_core == load_core else ""
+    python = f"{platform.python_implementation()} {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return "\n".join(
         [
-            f"{platform.python_implementation()} {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {packages}",
+            f"{python}, {packages}",
             f"{_processor()}, {os.cpu_count()} cores: servers on core {server_core}, load on core {load_core}{shared}",
             f"flushing 4 KiB to disk: {_flush():.0f} µs; load average before: {os.getloadavg()[0]:.2f}",
         ]
@@ -39,7 +40,8 @@ def environment(server_core: int, load_core: int) -> str:
 def contest(result: Result) -> str:
     entries = [entry.name for entry in result.contest.entries]
     floor, rival = entries[0], result.contest.rival
-    head = (TITLES[result.contest.endpoint], "req/s", "(least – most)", "÷ floor", "÷ rival", "CPU µs", "÷ floor", "÷ rival")
+    ratios = ("÷ floor", "÷ rival")
+    head = (TITLES[result.contest.endpoint], "req/s", "(least – most)", *ratios, "CPU µs", *ratios)
     rows = [
         (
             name,

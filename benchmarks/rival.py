@@ -84,9 +84,7 @@ class Provider(OAuthAuthorizationServerProvider[AuthorizationCode, FamilyToken, 
         values = (client_info.client_id, client_info.model_dump_json(exclude_none=True))
         self._database.execute("INSERT INTO clients VALUES (?, ?)", values)
 
-    async def load_refresh_token(
-        self, client: OAuthClientInformationFull, refresh_token: str
-    ) -> FamilyToken | None:
+    async def load_refresh_token(self, client: OAuthClientInformationFull, refresh_token: str) -> FamilyToken | None:
         query = "SELECT family, subject, scope, expires_at FROM refresh_tokens WHERE hash = ? AND client_id = ?"
         row = self._database.execute(query, (_hash(refresh_token), client.client_id)).fetchone()
         if row is None:

@@ -58,7 +58,8 @@ def _ways() -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
         generation=1,
     )
     claims = token.to_claims()
-    sealer = Sealer(*(KeyRing.parse(ring_entry(kid), "ring", now) for kid in ("k1", "c1")), ISSUER, "ts")
+    keys, client_keys = (KeyRing.parse(ring_entry(kid), "TOKENSVC_KEYS", now) for kid in ("k1", "c1"))
+    sealer = Sealer(keys, client_keys, ISSUER, "ts")
     sealed = sealer.seal(token, now)
     secret, nonce, header = os.urandom(32), os.urandom(12), b"the header"
     key, registry = OctKey.import_key(secret), jwe.JWERegistry(algorithms=["dir", "A256GCM"])

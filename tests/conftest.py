@@ -42,7 +42,5 @@ def _needs(item: pytest.Item) -> set[str]:
     names = {name for marker in item.iter_markers("needs") for name in marker.args}
     unknown = names - parts.PARTS.keys()
     if unknown:
-        raise pytest.UsageError(
-            f"{item.nodeid} needs {', '.join(sorted(unknown))}, unknown to tests/parts.py"
-        )
+        raise pytest.UsageError(f"{item.nodeid} needs {', '.join(sorted(unknown))}, unknown to tests/parts.py")
     return names

@@ -123,9 +123,7 @@ def _as_root() -> tuple[str, ...] | None:
 
 def _starts(command: Sequence[str]) -> bool:
     try:
-        ended = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False
-        )
+        ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return False
     return ended.returncode == 0
@@ -133,9 +131,7 @@ def _starts(command: Sequence[str]) -> bool:
 
 def _run(command: Sequence[str], cwd: Path | None = None, env: dict[str, str] | None = None) -> bool:
     """Run a command that must not wait for an answer; what it says goes to standard error."""
-    ended = subprocess.run(
-        command, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(), cwd=cwd, env=env, check=False
-    )
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(), cwd=cwd, env=env, check=False)
     return ended.returncode == 0
 
 

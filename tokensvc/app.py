@@ -29,7 +29,7 @@ from tokensvc.endpoints import (
     token,
 )
 from tokensvc.endpoints.attempts import Attempts
-from tokensvc.endpoints.http import EXCEPTION_HANDLERS
+from tokensvc.endpoints.http import EXCEPTION_HANDLERS, header
 from tokensvc.endpoints.service import Secrets, Service, parse_introspection_secrets, parse_secrets
 from tokensvc.errors import SettingsError
 from tokensvc.identity.api_keys import ApiKeys
@@ -39,7 +39,7 @@ from tokensvc.ledger.algebra import State
 from tokensvc.ledger.marks import Mark, Subject, parse_denylist
 from tokensvc.ledger.memory import MemoryLedger
 from tokensvc.ledger.sqlite import SqliteLedger
-from tokensvc.observability import configure, log, request_id, warn
+from tokensvc.observability import log, request_id, warn
 from tokensvc.protocol.client import Clients, Lifetimes
 from tokensvc.protocol.preregistered import parse_clients
 from tokensvc.protocol.redirect_uri import RedirectPolicy
@@ -52,16 +52,15 @@ from tokensvc.tokens.sealer import Sealer
 
 Clock = Callable[[], int]
 
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def create() -> Starlette:
     """The application of this process's environment, for an ASGI server. Raises SettingsError."""
-    configure()
     settings = environment.load()
     check_names(settings)
     for name, nearest in environment.unknown_names(os.environ).items():
-        warn("unknown setting", variable=name, nearest=nearest)
+        warn("unknown setting", variable=ascii(name)[1:-1], nearest=nearest)
     return build(settings)
 
 
@@ -97,10 +96,15 @@ def check(settings: Settings, now: int) -> None:
     _service(settings, lambda: now, now, MemoryLedger(now))
 
 
+def rings(settings: Settings, now: int) -> dict[str, KeyRing]:
+    """Both rings by their variable. Raises SettingsError."""
+    texts = {"TOKENSVC_KEYS": settings.keys, "TOKENSVC_CLIENT_KEYS": settings.client_keys}
+    return {name: KeyRing.parse(text.get_secret_value(), name, now) for name, text in texts.items()}
+
+
 def sealer(settings: Settings, now: int) -> Sealer:
     """The sealer of the rings in the settings. Raises SettingsError."""
-    keys = KeyRing.parse(settings.keys.get_secret_value(), "TOKENSVC_KEYS", now)
-    client_keys = KeyRing.parse(settings.client_keys.get_secret_value(), "TOKENSVC_CLIENT_KEYS", now)
+    keys, client_keys = rings(settings, now).values()
     return Sealer(keys, client_keys, settings.issuer, settings.token_prefix)
 
 
@@ -112,6 +116,13 @@ def lifetimes(settings: Settings) -> Lifetimes:
         refresh=settings.refresh_ttl * 1000,
         refresh_max=settings.refresh_max_ttl * 1000,
     )
+
+
+def longest_lifetime(settings: Settings) -> int:
+    """That a code or token of any client can have, in milliseconds. Raises SettingsError."""
+    general = lifetimes(settings)
+    clients = parse_clients(settings.clients.get_secret_value(), general).values()
+    return max(max(own.code, own.access, own.refresh) for own in (general, *(client.lifetimes for client in clients)))
 
 
 def ledger_path(settings: Settings) -> Path | None:
@@ -234,7 +245,7 @@ class _Cors:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
         # What no page asked and no cache keeps needs no headers for either.
-        shared = "/.well-known/" in path or (path in self._paths and _header(scope, b"origin"))
+        shared = "/.well-known/" in path or (path in self._paths and header(scope, b"origin") is not None)
         await (self._cors if shared else self._app)(scope, receive, send)
 
 
@@ -248,25 +259,16 @@ class _RequestId:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = _header(scope, b"x-request-id")
-        identifier = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8).encode()
-        request_id.set(identifier.decode())
+        given = header(scope, b"x-request-id") or ""
+        identifier = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        request_id.set(identifier)
 
         async def tagged(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"].append((b"x-request-id", identifier))
+                message["headers"].append((b"x-request-id", identifier.encode()))
             await send(message)
 
         await self._app(scope, receive, tagged)
-
-
-def _header(scope: Scope, wanted: bytes) -> bytes:
-    """Empty where the request has no such header."""
-    for name, value in scope["headers"]:
-        if name == wanted:
-            found: bytes = value
-            return found
-    return b""
 
 
 def _milliseconds() -> int:

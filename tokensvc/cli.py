@@ -3,25 +3,32 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from tokensvc import __version__
-from tokensvc.commands import CommandFailed, apikey, explain, keys, revoke, serve
+from tokensvc.commands import CommandFailed
 from tokensvc.errors import SettingsError
+
+COMMANDS = {
+    "serve": "run a replica",
+    "keys": "make key ring entries, see the state of the rings",
+    "apikey": "make an API key",
+    "revoke": "end tokens through a running replica",
+    "explain": "what a token is, and why it would be refused",
+}
+"""Each is a module of `tokensvc.commands`, loaded only when it is asked for: a new key need not wait for a server."""
+
+_EPILOG = """\
+The settings are environment variables, TOKENSVC_ISSUER and so on; the README lists them all.
+To try it out without any: tokensvc serve --development DIR"""
 
 # Their values are base64url, so one in 64 begins with a hyphen, which argparse would take for an option.
 _NAMES = frozenset({"--client", "--credential", "--family", "--token"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="tokensvc",
-        description="A stateless token service: OAuth 2.1 for MCP servers and APIs, with no token database.",
-    )
-    parser.add_argument("--version", action="version", version=f"tokensvc {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (serve, keys, apikey, revoke, explain):
-        module.add_to(commands)
-    options = parser.parse_args(_joined(list(sys.argv[1:] if arguments is None else arguments)))
+    given = _joined(list(sys.argv[1:] if arguments is None else arguments))
+    options = _parser(given[0] if given else "").parse_args(given)
     try:
         options.run(options)
     except (CommandFailed, SettingsError) as error:
@@ -30,6 +37,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _parser(asked: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tokensvc",
+        description="An OAuth 2.1 authorization server for MCP servers that keeps no token database.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"tokensvc {__version__}", help="print the version")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary)
+        if name == asked:
+            import_module(f"tokensvc.commands.{name}").add_to(command)
+    return parser
 
 
 def _joined(arguments: list[str]) -> list[str]:

@@ -24,7 +24,7 @@ CEILING = 366 * 86_400
 """The longest lifetime of anything but a client_id, in seconds."""
 
 Seconds = Annotated[int, Field(ge=1, le=CEILING)]
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 # What Kubernetes injects for a service called tokensvc; never settings of ours.
 _KUBERNETES = re.compile(r"TOKENSVC_(PORT(_.*)?|SERVICE_(HOST|PORT).*)")
 # RFC 3986 §2, less what an issuer has no place for: query, fragment, user name.
@@ -75,7 +75,7 @@ class Settings(BaseSettings):
             or issuer.endswith(("/", "?", "#"))
         ):
             raise ValueError("is not a base URL without a trailing slash, query, fragment or user name")
-        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
             raise ValueError("is not https, which every host but loopback needs")
         if issuer != f"{parts.scheme}://{parts.netloc.lower()}{parts.path}" or not _URL.fullmatch(issuer):
             raise ValueError("is not in canonical form: lower-case scheme and host, the characters of a URL only")

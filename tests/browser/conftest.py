@@ -20,6 +20,7 @@ Browse = Callable[..., Person]
 SWITCHES = (
     "--no-sandbox",
     "--disable-gpu",
+    "--disable-software-rasterizer",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",

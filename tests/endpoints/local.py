@@ -80,6 +80,12 @@ class Service:
 
         return self._runner.run(wait())
 
+    def share_ledger(self, other: Service) -> None:
+        """Go on with the ledger of another service, as replicas of one machine do."""
+        service = self.app.state.service
+        ledger = other.app.state.service.server.ledger
+        self.app.state.service = replace(service, server=replace(service.server, ledger=ledger))
+
     def credential(self, api_key: str) -> str:
         """The digest that names an API key in marks."""
         identities: IdentitySource = self.app.state.service.server.identities

@@ -56,7 +56,7 @@ class Page(HTMLParser):
         if self.open != "style":
             self.all_text += data
 
-    def handle_endtag(self, tag: str) -> None:
+    def handle_endtag(self, tag: str) -> None:  # noqa: ARG002  # the parser's
         self.open = ""
 
     def all(self, tag: str) -> list[dict[str, str | None]]:

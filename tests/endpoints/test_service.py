@@ -42,7 +42,7 @@ def test_introspection_secret_is_split_from_its_resource_at_the_last_equals_sign
     ],
 )
 def test_introspection_secret_that_is_unclear_is_refused_unseen(text: str, problem: str) -> None:
-    with pytest.raises(SettingsError, match=f"^TOKENSVC_INTROSPECTION_TOKENS .*{problem}") as refusal:
+    with pytest.raises(SettingsError, match=rf"^TOKENSVC_INTROSPECTION_TOKENS .*{problem}") as refusal:
         parse_introspection_secrets(text, BOTH)
     assert "hunter" not in str(refusal.value)
 

@@ -47,7 +47,15 @@ def behind_nginx(balanced: tuple[Balancer, Replica, Replica]) -> Site:
     return Site(balancer.client(), [balancer.url], balancer.context)
 
 
-@pytest.fixture(params=["workers", "replicas", pytest.param("behind_nginx", marks=pytest.mark.needs("nginx"))])
+@pytest.fixture(scope="module")
+def memory(start: Start) -> Site:
+    replica = start("memory://")
+    return Site(Client(replica.url), [replica.url])
+
+
+@pytest.fixture(
+    params=["memory", "workers", "replicas", pytest.param("behind_nginx", marks=pytest.mark.needs("nginx"))]
+)
 def site(request: pytest.FixtureRequest) -> Site:
     found: Site = request.getfixturevalue(request.param)
     return found
@@ -76,7 +84,7 @@ def redemption(client: Client, code: str, url: str = "") -> Post:
 
 
 def test_of_64_concurrent_valid_redemptions_one_wins_and_then_loses_its_tokens(site: Site) -> None:
-    """Fault 1. Across three workers, two replicas, and two replicas behind nginx, on one ledger file."""
+    """Fault 1. In one process, and across workers, replicas, and replicas behind nginx, on one ledger file."""
     client = site.client
     client.register()
     code = client.code()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,3 +57,14 @@ def test_deny_answers_the_client_and_allows_nothing(replica: Replica) -> None:
     assert answer["error"] == "access_denied"
     assert answer["iss"] == replica.url
     assert answer["state"] == "af0ifjsldkj/+="
+
+
+def test_an_answer_does_not_wait_for_the_acknowledgement_of_its_headers(replica: Replica) -> None:
+    """Over one connection that is kept: with Nagle's algorithm on, each answer would take 40 ms longer."""
+    client = Client(replica.url)
+    taken = []
+    for _ in range(20):
+        began = time.perf_counter()
+        assert client.http.get(f"{client.url}/healthz").status_code == 200
+        taken.append(time.perf_counter() - began)
+    assert min(taken[2:]) < 0.03

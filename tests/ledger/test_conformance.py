@@ -192,9 +192,8 @@ class TestMark:
 
     def test_marks_merge_by_maximum_and_never_sink(self, ledger: Driver) -> None:
         subject = marks.account("acme")
-        ledger.mark(subject, Mark(NOW, NOW + DAY), NOW)
-        ledger.mark(subject, Mark(NOW - DAY, NOW + 2 * DAY), NOW)
-        ledger.mark(subject, Mark(NOW - 1, NOW), NOW)
+        for mark in (Mark(NOW, NOW + DAY), Mark(NOW - DAY, NOW + 2 * DAY), Mark(NOW - 1, NOW)):
+            assert ledger.mark(subject, mark, NOW) == mark
         assert ledger.state(NOW).marks == {subject: Mark(NOW, NOW + 2 * DAY)}
 
     @pytest.mark.parametrize("ahead", [0, 7, MAX_AHEAD - 1])
@@ -203,8 +202,26 @@ class TestMark:
         ledger.mark(marks.user("acme", "ada"), Mark(NOW + ahead, FOREVER), NOW)
         fresh = Grant(authorized_at=ledger.lift(GRANT.person, NOW))
         assert not ledger.is_dead(fresh.minted)
-        ledger.mark(marks.account("acme"), Mark(NOW, FOREVER), NOW)
+        put = ledger.mark(marks.account("acme"), Mark(NOW, FOREVER), NOW)
         assert ledger.is_dead(fresh.minted)
+        assert ledger.state(NOW).marks[marks.account("acme")] == put
+        assert not ledger.is_dead(Grant(authorized_at=ledger.lift(GRANT.person, NOW)).minted)
+
+    def test_it_ends_what_was_lifted_over_the_beginning_of_the_memory(self, begin: Begin) -> None:
+        """Where this clock lags the one that began the ledger."""
+        ledger, behind = begin(NOW), NOW - SECOND
+        lifted = Grant(authorized_at=ledger.lift(GRANT.person, behind))
+        ledger.check(lifted.minted)
+        ledger.mark(marks.user("acme", "ada"), Mark(behind, FOREVER), behind)
+        assert ledger.is_dead(lifted.minted)
+
+    def test_a_mark_of_earlier_is_put_as_it_is(self, ledger: Driver) -> None:
+        """It speaks of what was authorized up to then, and no later sign-in is meant."""
+        ledger.mark(marks.EVERYTHING, Mark(NOW, FOREVER), NOW)
+        fresh = Grant(authorized_at=ledger.lift(GRANT.person, NOW))
+        earlier = Mark(NOW - 1, FOREVER)
+        assert ledger.mark(marks.account("acme"), earlier, NOW) == earlier
+        ledger.check(fresh.minted)
 
     def test_the_mark_on_a_family_lives_as_long_as_what_was_minted_of_it(self, ledger: Driver) -> None:
         """Whoever ends a family may hold one of its older tokens, which expire sooner."""

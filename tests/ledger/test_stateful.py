@@ -106,6 +106,13 @@ class Known:
             if event.subject in subjects
         )
 
+    def lifted_over(self, subject: Subject, not_before: int, now: int) -> int:
+        """A mark that ends all up to now ends what was lifted over another mark, or over the beginning, too."""
+        if subject[0] in FINAL or not_before < now:
+            return not_before
+        highest = max((event.not_before + 1 for event in self.marked()), default=0)
+        return max(not_before, min(max(highest, self.spent_since, self.marks_since), now + MAX_AHEAD))
+
     def dead(self, minted: Minted) -> bool:
         return minted.authorized_at < self.marks_since or self.revoked(minted)
 
@@ -260,6 +267,7 @@ class Fleet(RuleBasedStateMachine):
         ]
         self.backup: tuple[Path, Known] | None = None
         self.tokens: list[Token] = []
+        self.signed_in: dict[str, Replica] = {}
         self.number = 0
 
     def teardown(self) -> None:
@@ -290,6 +298,7 @@ class Fleet(RuleBasedStateMachine):
         code = Token(replace(grant, authorized_at=authorized_at), 0)
         replica.driver.check(code.grant.minted)
         self.tokens.append(code)
+        self.signed_in[grant.family] = replica
         if redeemed is not None:
             self.use(redeemed, code)
 
@@ -334,6 +343,7 @@ class Fleet(RuleBasedStateMachine):
         replica, (grant, generation) = self.fleet[where], self.latest(which)
         subject = grant.access(generation).subjects[kind]
         not_before = replica.clock + ahead
+        expected = replica.known.lifted_over(subject, not_before, replica.clock)
         (outcome,) = replica.driver.together(
             replica.driver.ledger.mark(subject, Mark(not_before, FOREVER), replica.clock)
         )
@@ -341,8 +351,18 @@ class Fleet(RuleBasedStateMachine):
             assert raised_by(outcome) is ValueError
         else:
             assert isinstance(outcome, Mark)
-            assert outcome.not_before >= not_before
-            replica.known.events.add(Marked(subject, outcome.not_before))
+            assert outcome.not_before == expected
+            replica.known.events.add(Marked(subject, expected))
+            if ahead >= 0:
+                self.who_signed_in_here_is_dead(replica, subject)
+
+    def who_signed_in_here_is_dead(self, replica: Replica, subject: Subject) -> None:
+        """Unless the sign-in was lifted over the last of what is allowed, in this very millisecond."""
+        here = {grant.minted for grant, _ in self.tokens if self.signed_in[grant.family] is replica}
+        ended = {minted for minted in here if subject in minted.subjects}
+        assert replica.driver.dead_among(ended) >= {
+            minted for minted in ended if minted.authorized_at <= replica.clock + MAX_AHEAD
+        }
 
     # One-use ids and short codes.
 

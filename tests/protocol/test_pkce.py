@@ -36,7 +36,7 @@ def test_every_verifier_of_the_standard_opens_its_own_challenge_alone(verifier: 
     [VERIFIER[:-1], f"{VERIFIER}x", "x" * 129, f"{VERIFIER}\n", "é" * 43, VERIFIER.lower(), CHALLENGE],
 )
 def test_other_verifiers_are_refused_as_a_wrong_code_is(verifier: str) -> None:
-    with pytest.raises(InvalidGrant, match="^the code is not valid$"):
+    with pytest.raises(InvalidGrant, match=r"^the code is not valid$"):
         check_verifier(verifier, CHALLENGE)
 
 

@@ -61,7 +61,7 @@ def test_pkce_may_be_waived_for_a_client_with_a_secret_alone() -> None:
     [
         (
             "https://*.example.com/cb",
-            ["https://a.example.com/cb", "https://a-b_C1.example.com/cb"],
+            ["https://a.example.com/cb", "https://a-b-C1.example.com/cb"],
             [
                 *("https://example.com/cb", "https://a.b.example.com/cb", "https://a.example.com.evil.example/cb"),
                 *("https://.example.com/cb", "https://evil.example/x.example.com/cb", "https://a.example.com/cb/"),
@@ -129,14 +129,14 @@ def test_metadata_that_is_known_to_the_standard_and_of_no_use_is_taken() -> None
     ids=str,
 )
 def test_entry_that_is_wrong_is_refused_by_its_place_and_never_shown(members: dict[str, Any], problem: str) -> None:
-    with pytest.raises(SettingsError, match=f"^TOKENSVC_CLIENTS .*{problem}") as refusal:
+    with pytest.raises(SettingsError, match=rf"^TOKENSVC_CLIENTS .*{problem}") as refusal:
         one(**members)
     assert "hunter2" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("text", ["{", "hunter2", "[" * 10_000, '"hunter2"', '{"client_id":"hunter2"}', "[1]", "null"])
 def test_what_is_no_list_of_clients_is_refused_unseen(text: str) -> None:
-    with pytest.raises(SettingsError, match="^TOKENSVC_CLIENTS ") as refusal:
+    with pytest.raises(SettingsError, match=r"^TOKENSVC_CLIENTS ") as refusal:
         parse_clients(text, GENERAL)
     assert "hunter2" not in str(refusal.value)
 

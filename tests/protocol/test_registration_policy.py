@@ -36,6 +36,6 @@ def test_token_is_kept_as_a_hash() -> None:
 
 @pytest.mark.parametrize("text", ["", "on", "Open", "token", "token:", "open:x", "off:", "hunter2"])
 def test_anything_else_is_refused_unseen(text: str) -> None:
-    with pytest.raises(SettingsError, match="^TOKENSVC_REGISTRATION .*open, off or token:SECRET") as refusal:
+    with pytest.raises(SettingsError, match=r"^TOKENSVC_REGISTRATION .*open, off or token:SECRET") as refusal:
         RegistrationPolicy.parse(text)
     assert "hunter2" not in str(refusal.value)

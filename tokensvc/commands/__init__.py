@@ -1,13 +1,9 @@
 """The subcommands of the command line, a file each: `add_to` declares the arguments, `run` does the work."""
 
-import argparse
 import json
 import sys
 import time
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+from typing import Any
 
 
 class CommandFailed(Exception):
@@ -20,7 +16,14 @@ def now() -> int:
 
 def read_argument(value: str) -> str:
     """An argument that may be a secret: `-` reads it from standard input, where no process list shows it."""
-    return sys.stdin.read().strip() if value == "-" else value
+    if value != "-":
+        return value
+    if sys.stdin.isatty():
+        say("reading from standard input, up to the end of it (Ctrl-D):")
+    try:
+        return sys.stdin.read().strip()
+    except UnicodeDecodeError:
+        raise CommandFailed("what came from standard input is no text") from None
 
 
 def say(text: str) -> None:
@@ -28,7 +31,14 @@ def say(text: str) -> None:
 
 
 def print_json(data: Any) -> None:
-    print(json.dumps(data, ensure_ascii=False, indent=2))
+    print(json.dumps(data, indent=2))
+
+
+def print_facts(facts: dict[str, Any]) -> None:
+    """One `name: value` a line; several values of one name are several lines."""
+    for name, fact in facts.items():
+        for value in fact if isinstance(fact, list) else [fact]:
+            print(f"{name}: {value}")
 
 
 def rfc3339(milliseconds: int) -> str:

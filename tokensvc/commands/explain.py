@@ -2,23 +2,22 @@
 
 import argparse
 import asyncio
-from typing import TYPE_CHECKING, Any
+import re
+from typing import Any
 
 from tokensvc import app, settings
-from tokensvc.commands import CommandFailed, now, print_json, read_argument, rfc3339
+from tokensvc.commands import CommandFailed, now, print_facts, print_json, read_argument, rfc3339
 from tokensvc.commands.admin_client import ask
 from tokensvc.identity import IdentityEnded
 from tokensvc.identity.api_keys import ApiKeys
-from tokensvc.keyring import KeyRing
 from tokensvc.ledger.marks import Dead, Mark, Marks, parse_subject
-from tokensvc.protocol.client import METHODS
+from tokensvc.protocol.client import GRANT_TYPES, METHODS, Lifetimes
+from tokensvc.protocol.preregistered import parse_clients
+from tokensvc.protocol.redirect_uri import DIGEST_CHARACTERS
 from tokensvc.protocol.resource_indicator import Resources
 from tokensvc.settings import Settings
 from tokensvc.tokens.artefact import Artefact, Unsealable
 from tokensvc.tokens.kinds import AccessToken, AuthorizationCode, ClientId, Grant, RefreshToken, client_handle
-
-if TYPE_CHECKING:
-    from tokensvc.commands import Subparsers
 
 _KINDS: dict[type[Artefact], str] = {
     AccessToken: "access token",
@@ -26,17 +25,17 @@ _KINDS: dict[type[Artefact], str] = {
     AuthorizationCode: "code",
     ClientId: "client_id",
 }
+_KID = re.compile(r"[A-Za-z0-9_-]{1,16}")
 
 
-def add_to(commands: "Subparsers") -> None:
-    parser = commands.add_parser(
-        "explain",
-        help="what a token is, and why it would be refused",
-        description="Open a token, code or client_id with the rings in the environment. Nothing is sent anywhere "
-        "unless --url asks a replica for its marks.",
+def add_to(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Say what an access token, refresh token, code or client_id holds, opened with the rings in the environment, "
+        "and every reason that is known here why it would be refused. Nothing is sent anywhere unless --url asks a "
+        "replica for its revocations; the token itself never is."
     )
     parser.add_argument("token", nargs="?", default="-", metavar="TOKEN", help="- or nothing: from standard input")
-    parser.add_argument("--url", nargs="?", const="", help="ask this replica for its marks (TOKENSVC_ISSUER if empty)")
+    parser.add_argument("--url", nargs="?", const="", help="ask this replica too (default: TOKENSVC_ISSUER)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -49,43 +48,62 @@ def run(options: argparse.Namespace) -> None:
         options.url, options.token = "", options.url
     value = read_argument(options.token)
     kind = _kind(value, loaded)
-    sealer = app.sealer(loaded, moment)
-    try:
-        artefact = sealer.unseal(kind, value, moment)
-        version = sealer.version_of(value)
-    except Unsealable as error:
-        raise CommandFailed(f"this {_KINDS[kind]} does not open with the rings in the environment: {error}") from None
-    facts = {"kind": _KINDS[kind], "version": _version(kind, version, loaded, moment)}
+    version = _version(kind, value, loaded, moment)
+    artefact = _open(kind, value, loaded, moment)
+    facts: dict[str, Any] = {"kind": _KINDS[kind], "version": version}
     if isinstance(artefact, ClientId):
         facts |= _client_facts(artefact, value)
     if isinstance(artefact, Grant):
-        refusals = asyncio.run(_refusals(artefact, loaded, moment))
-        if options.url is not None:
-            refusals += _marked(artefact, options.url or None)
-        facts |= _grant_facts(artefact, loaded) | {"refused": "; ".join(refusals) or "no reason known here"}
+        refused = asyncio.run(_refusals(artefact, loaded, moment))
+        refused += [] if options.url is None else _marked(artefact, options.url)
+        facts |= _grant_facts(artefact, loaded) | {"refused": refused}
     if options.json:
         print_json(facts)
         return
-    for name, fact in facts.items():
-        print(f"{name}: {fact}")
+    if facts.get("refused") == []:
+        unknown = ", and revocations were not asked for: see --url" if options.url is None else ""
+        facts["refused"] = f"for no reason that is known here{unknown}"
+    print_facts(facts)
 
 
 def _kind(value: str, loaded: Settings) -> type[Artefact]:
     for kind in _KINDS:
         if value.startswith(f"{loaded.token_prefix}{kind.kind}_"):
             return kind
-    prefixes = ", ".join(f"{loaded.token_prefix}{kind.kind}_ {name}" for kind, name in _KINDS.items())
-    raise CommandFailed(f"this is nothing that is sealed here; what is begins with one of: {prefixes}")
+    prefixes = ", ".join(f"{loaded.token_prefix}{kind.kind}_ ({name})" for kind, name in _KINDS.items())
+    given = "this is nothing that is sealed here" if value else "there is no token"
+    raise CommandFailed(f"{given}: what is begins with one of {prefixes}; the first letters are TOKENSVC_TOKEN_PREFIX")
 
 
-def _version(kind: type[Artefact], announced: str, loaded: Settings, moment: int) -> str:
+def _version(kind: type[Artefact], value: str, loaded: Settings, moment: int) -> str:
+    """Which version of which ring sealed it, and on which day. CommandFailed where that one is not there."""
     variable = "TOKENSVC_CLIENT_KEYS" if kind is ClientId else "TOKENSVC_KEYS"
-    text = (loaded.client_keys if kind is ClientId else loaded.keys).get_secret_value()
-    ring = KeyRing.parse(text, variable, moment)
-    kid, _, day = announced.partition(".")
-    states = [ring.state(version, moment) for version in ring.versions if version.kid == kid]
+    ring = app.rings(loaded, moment)[variable]
+    try:
+        kid, _, day = app.sealer(loaded, moment).version_of(value).partition(".")
+    except Unsealable:
+        raise CommandFailed(f"this {_KINDS[kind]} is damaged, or was not sealed by this service") from None
+    version = ring.get(kid)
+    if version is None:
+        # Whoever made the token wrote the kid: only what could be one is shown.
+        name = kid if _KID.fullmatch(kid) else "something else"
+        there = ", ".join(version.kid for version in ring.versions)
+        raise CommandFailed(
+            f"this {_KINDS[kind]} names the version {name}, and {variable} here has {there}: "
+            "that version was dropped, or the token is from elsewhere"
+        )
     sealed = f", sealed on {rfc3339(int(day) * 86_400_000)[:10]}" if day else ""
-    return f"{kid} of {variable} ({states[0]}){sealed}"
+    return f"{kid} of {variable} ({ring.state(version, moment)}){sealed}"
+
+
+def _open(kind: type[Artefact], value: str, loaded: Settings, moment: int) -> Artefact:
+    try:
+        return app.sealer(loaded, moment).unseal(kind, value, moment)
+    except Unsealable as error:
+        raise CommandFailed(
+            f"this {_KINDS[kind]} does not open: {error}. It is damaged, or sealed under another TOKENSVC_ISSUER or a "
+            "version of the same name with another secret"
+        ) from None
 
 
 def _client_facts(client: ClientId, value: str) -> dict[str, Any]:
@@ -93,7 +111,8 @@ def _client_facts(client: ClientId, value: str) -> dict[str, Any]:
         "client": client_handle(value),
         "name": client.name,
         "token_endpoint_auth_method": METHODS[client.method],
-        "redirect_uris": f"{len(client.redirects) // 22}, as digests",
+        "grant_types": [GRANT_TYPES[letter] for letter in client.grants],
+        "redirect_uris": f"{len(client.redirects) // DIGEST_CHARACTERS}, as digests",
     }
 
 
@@ -106,16 +125,16 @@ def _grant_facts(grant: Grant, loaded: Settings) -> dict[str, Any]:
         "role": role,
         "client": grant.client,
         "credential": grant.credential,
-        "resource": resource.identifier if resource else f"not configured here (digest {grant.resource})",
+        "resource": resource.identifier if resource else f"none of TOKENSVC_RESOURCES here (digest {grant.resource})",
         "scope": grant.scope,
         "family": grant.family,
-        "authorized": rfc3339(grant.authorized_at),
-        "issued": rfc3339(grant.iat),
-        "expires": rfc3339(grant.exp),
     }
     if isinstance(grant, AccessToken | RefreshToken):
         facts["generation"] = grant.generation
-    return facts | ({"jti": grant.jti} if isinstance(grant, AccessToken) else {})
+    if isinstance(grant, AccessToken):
+        facts["jti"] = grant.jti
+    times = {"authorized": grant.authorized_at, "issued": grant.iat, "expires": grant.exp}
+    return facts | {name: rfc3339(time) for name, time in times.items()}
 
 
 async def _refusals(grant: Grant, loaded: Settings, moment: int) -> list[str]:
@@ -123,6 +142,8 @@ async def _refusals(grant: Grant, loaded: Settings, moment: int) -> list[str]:
     refusals = []
     if moment >= grant.exp:
         refusals.append(f"expired {rfc3339(grant.exp)}")
+    elif moment >= (end := _end(grant, loaded)):
+        refusals.append(f"older than the lifetime that is set now, which ended it {rfc3339(end)}")
     if Resources.parse(loaded.resources, loaded.issuer).sealed(grant.resource) is None:
         refusals.append("its resource is not in TOKENSVC_RESOURCES")
     try:
@@ -133,11 +154,24 @@ async def _refusals(grant: Grant, loaded: Settings, moment: int) -> list[str]:
     return refusals
 
 
-def _marked(grant: Grant, url: str | None) -> list[str]:
+def _end(grant: Grant, loaded: Settings) -> int:
+    """When the present lifetimes of its client end it."""
+    general = app.lifetimes(loaded)
+    clients = parse_clients(loaded.clients.get_secret_value(), general).values()
+    own: Lifetimes = next((client.lifetimes for client in clients if client.handle == grant.client), general)
+    if isinstance(grant, RefreshToken):
+        return min(grant.iat + own.refresh, grant.authorized_at + own.refresh_max)
+    return grant.iat + (own.access if isinstance(grant, AccessToken) else own.code)
+
+
+def _marked(grant: Grant, url: str) -> list[str]:
     """What the marks of a running replica say."""
     marks = Marks()
-    for entry in ask(url, "GET", "/admin/denylist")["marks"]:
-        marks.put(parse_subject(entry["kind"], entry["subject"]), Mark(entry["not_before"], entry["expires"]))
+    try:
+        for entry in ask(url, "GET", "/admin/denylist")["marks"]:
+            marks.put(parse_subject(entry["kind"], entry["subject"]), Mark(entry["not_before"], entry["expires"]))
+    except (KeyError, TypeError, ValueError):
+        raise CommandFailed("what answered is no replica of this version") from None
     try:
         marks.check(grant.minted)
     except Dead as dead:

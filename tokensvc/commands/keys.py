@@ -2,49 +2,66 @@
 
 import argparse
 import base64
+import re
 import secrets
 import string
-from typing import TYPE_CHECKING, Any
 
-from tokensvc import app, settings
-from tokensvc.commands import now, print_json, rfc3339
-from tokensvc.keyring import KeyRing, KeyVersion, parse_time
-from tokensvc.protocol.preregistered import parse_clients
-from tokensvc.settings import Settings
+from tokensvc.commands import now, print_json, rfc3339, say
+from tokensvc.keyring import KeyRing, KeyVersion, State, parse_time
 
-if TYPE_CHECKING:
-    from tokensvc.commands import Subparsers
+_KID = re.compile(r"[A-Za-z0-9_-]{1,16}")
+_USES: dict[State, str] = {"staged": "opens", "active": "seals, opens", "retired": "opens"}
+_NOW = """\
+It begins to seal as soon as a replica has it: right for a new ring. For a ring in use give --activates a time after
+the rollout, since until then replicas without the entry could not open what others seal."""
+_STAGED = """\
+Append it to the ring of every replica, beside the entries that are there. At {time} all of them seal with it."""
+_PAST = """\
+{time} is over. A replica that has the entry seals with it at once, and the others could not open that."""
 
 
-def add_to(commands: "Subparsers") -> None:
-    parser = commands.add_parser("keys", help="make ring entries, see the state of the rings")
+def add_to(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(metavar="ACTION", required=True)
-    new = actions.add_parser("new", help="print a new entry for TOKENSVC_KEYS or TOKENSVC_CLIENT_KEYS")
+    new = actions.add_parser(
+        "new",
+        help="print a new entry for TOKENSVC_KEYS or TOKENSVC_CLIENT_KEYS",
+        description="Print a new entry for TOKENSVC_KEYS or TOKENSVC_CLIENT_KEYS, with 32 random bytes.",
+    )
     new.add_argument("--activates", metavar="T", type=_time, help="when it begins to seal: RFC 3339 or Unix seconds")
-    new.add_argument("--kid", help="its name, 1 to 16 of A-Z a-z 0-9 _ - (default: k, the date and a letter)")
+    new.add_argument("--kid", type=_kid, help="its name, 1 to 16 of A-Z a-z 0-9 _ - (default: k, date, letter)")
     new.add_argument("--json", action="store_true", help="print JSON")
     new.set_defaults(run=run_new)
-    status = actions.add_parser("status", help="each version's state, and when it can be dropped")
+    status = actions.add_parser(
+        "status",
+        help="each version's state, use, and when it can be dropped",
+        description="Look at the rings in the environment. A staged version waits for its time and already opens; the "
+        "active one seals; a retired one opens what it sealed until that has expired, and can be dropped then.",
+    )
     status.add_argument("--json", action="store_true", help="print JSON")
     status.set_defaults(run=run_status)
 
 
 def run_new(options: argparse.Namespace) -> None:
-    kid = options.kid or _new_kid(now() if options.activates is None else options.activates)
+    moment = now()
+    kid = options.kid or _new_kid(moment if options.activates is None else options.activates)
     entry = new_entry(kid, options.activates)
-    KeyRing.parse(new_entry(kid), "--kid", now())
-    print_json({"kid": kid, "entry": entry}) if options.json else print(entry)
+    if options.json:
+        print_json({"kid": kid, "entry": entry})
+        return
+    say(_advice(options.activates, moment))
+    print(entry)
 
 
 def run_status(options: argparse.Namespace) -> None:
+    # Here, since they bring along all that the service is made of, which a new key does not need.
+    from tokensvc import app, settings
+
     loaded = settings.load()
     moment = now()
-    rings = {
-        "TOKENSVC_KEYS": KeyRing.parse(loaded.keys.get_secret_value(), "TOKENSVC_KEYS", moment),
-        "TOKENSVC_CLIENT_KEYS": KeyRing.parse(loaded.client_keys.get_secret_value(), "TOKENSVC_CLIENT_KEYS", moment),
-    }
-    longest = _longest(loaded)
-    rows = [_row(name, ring, version, longest, moment) for name, ring in rings.items() for version in ring.versions]
+    rows = []
+    for name, ring in app.rings(loaded, moment).items():
+        longest = app.longest_lifetime(loaded) if name == "TOKENSVC_KEYS" else None
+        rows += [_row(name, ring, version, longest, moment) for version in ring.versions]
     print_json(rows) if options.json else _print_table(rows)
 
 
@@ -59,39 +76,46 @@ def _new_kid(moment: int) -> str:
     return f"k{rfc3339(moment)[2:10].replace('-', '')}{secrets.choice(string.ascii_lowercase)}"
 
 
-def _row(name: str, ring: KeyRing, version: KeyVersion, longest: int, moment: int) -> dict[str, Any]:
+def _advice(activates: int | None, moment: int) -> str:
+    if activates is None:
+        return _NOW
+    return (_STAGED if activates > moment else _PAST).format(time=rfc3339(activates))
+
+
+def _row(name: str, ring: KeyRing, version: KeyVersion, longest: int | None, moment: int) -> dict[str, str]:
+    state = ring.state(version, moment)
     return {
         "ring": name,
         "kid": version.kid,
-        "state": ring.state(version, moment),
+        "state": state,
+        "use": _USES[state],
         "activates": rfc3339(version.activates) if version.activates else "always",
-        "drop": _drop(name, ring, version, longest),
+        "drop": _drop(ring, version, longest, moment),
     }
 
 
-def _drop(name: str, ring: KeyRing, version: KeyVersion, longest: int) -> str:
+def _drop(ring: KeyRing, version: KeyVersion, longest: int | None, moment: int) -> str:
     """A version can go once the last thing that it sealed has expired. `longest` is in milliseconds."""
     retired = ring.retired_at(version)
     if retired is None:
-        return "not while it seals"
-    if name == "TOKENSVC_CLIENT_KEYS":
-        return "when its clients may register anew"
-    return f"from {rfc3339(retired + longest)}"
+        return "not yet: nothing follows it"
+    if longest is None:
+        return "ends its clients, who register anew"
+    expired = retired + longest
+    return f"{'now, since' if expired <= moment else 'from'} {rfc3339(expired)}"
 
 
-def _longest(loaded: Settings) -> int:
-    """The longest lifetime that a code or token can have, of any client, in milliseconds."""
-    general = app.lifetimes(loaded)
-    clients = parse_clients(loaded.clients.get_secret_value(), general).values()
-    every = (general, *(client.lifetimes for client in clients))
-    return max(max(lifetimes.code, lifetimes.access, lifetimes.refresh) for lifetimes in every)
-
-
-def _print_table(rows: list[dict[str, Any]]) -> None:
+def _print_table(rows: list[dict[str, str]]) -> None:
     heads = {head: head for head in rows[0]}
     widths = {head: max(len(row[head]) for row in [heads, *rows]) for head in heads}
     for row in [heads, *rows]:
         print("  ".join(row[head].ljust(widths[head]) for head in heads).rstrip())
+
+
+def _kid(text: str) -> str:
+    if not _KID.fullmatch(text):
+        raise argparse.ArgumentTypeError("a kid is 1 to 16 of A-Z a-z 0-9 _ -")
+    return text
 
 
 def _time(text: str) -> int:

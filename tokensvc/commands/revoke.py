@@ -1,34 +1,32 @@
 """`tokensvc revoke`: write a mark through a running replica."""
 
 import argparse
-from typing import TYPE_CHECKING
 
-from tokensvc.commands import print_json, read_argument, say
+from tokensvc.commands import print_facts, print_json, read_argument, rfc3339, say
 from tokensvc.commands.admin_client import ask
 
-if TYPE_CHECKING:
-    from tokensvc.commands import Subparsers
-
 _SUBJECTS = {
-    "user": ("A/U", "end all that this user authorized"),
-    "account": ("A", "end all of an account"),
-    "client": ("C", "end all of a client, given by client_id or handle"),
-    "family": ("F", "end one grant, by the family that introspection names"),
-    "token": ("T", "end one access token, by its jti"),
-    "credential": ("D", "end all that an API key authorized, by the digest that explain shows"),
+    "user": ("A/U", "what this user of this account authorized"),
+    "account": ("A", "what anyone in this account authorized"),
+    "client": ("C", "what anyone authorized this client for; its client_id or its handle"),
+    "family": ("F", "one grant, by the family that introspection names"),
+    "token": ("T", "one access token, by the jti that introspection names"),
+    "credential": ("D", "what one API key authorized, by the credential that `tokensvc explain` shows"),
 }
+_EPILOG = """\
+Name one of them, or --user with --client: this app of this person. A slash, a percent sign or a space inside a
+name is percent-encoded. With - for a value it is read from standard input. The replica takes the first secret in
+TOKENSVC_ADMIN_TOKENS. Who was signed out may sign in again, unless the API key is out of TOKENSVC_API_KEYS."""
 
 
-def add_to(commands: "Subparsers") -> None:
-    parser = commands.add_parser(
-        "revoke",
-        help="end tokens through a running replica",
-        description="--user with --client: this app of this person.",
-    )
+def add_to(parser: argparse.ArgumentParser) -> None:
+    parser.description = "End at once, on every replica of the ledger:"
+    parser.epilog = _EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     for name, (metavar, text) in _SUBJECTS.items():
-        parser.add_argument(f"--{name}", metavar=metavar, help=f"{text}; - reads it from standard input")
-    parser.add_argument("--everything", action="store_true", help="end all that was ever authorized")
-    parser.add_argument("--url", help="the replica (default: TOKENSVC_ISSUER)")
+        parser.add_argument(f"--{name}", metavar=metavar, help=text)
+    parser.add_argument("--everything", action="store_true", help="all that was ever authorized")
+    parser.add_argument("--url", help="the replica to ask (default: TOKENSVC_ISSUER)")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
     parser.set_defaults(run=run, usage_error=parser.error)
 
@@ -38,17 +36,21 @@ def run(options: argparse.Namespace) -> None:
     if options.json:
         print_json(answer)
         return
-    say(f"revoked: {answer['kind']} {answer['subject']}".rstrip())
-    print(answer["not_before"])
+    say(f"What was authorized until {rfc3339(answer['not_before'])} is over.")
+    print_facts({name: answer[name] for name in ("kind", "subject", "not_before") if answer[name] != ""})
 
 
 def _body(options: argparse.Namespace) -> dict[str, str]:
-    given = {name: read_argument(value) for name in _SUBJECTS if (value := getattr(options, name)) is not None}
-    if options.everything and not given:
-        return {"kind": "everything", "subject": ""}
-    if set(given) == {"user", "client"} and not options.everything:
-        return {"kind": "user-client", "subject": given["user"], "client": given["client"]}
-    if len(given) != 1 or options.everything:
-        options.usage_error("name one subject, or --user with --client")
-    ((kind, subject),) = given.items()
-    return {"kind": kind, "subject": subject}
+    given = {name: value for name in _SUBJECTS if (value := getattr(options, name)) is not None}
+    if list(given.values()).count("-") > 1:
+        options.usage_error("standard input holds one value: give the other one here")
+    if not all(given.values()):
+        options.usage_error("a name is empty; to end everything say --everything")
+    names = set(given) | ({"everything"} if options.everything else set())
+    if len(names) != 1 and names != {"user", "client"}:
+        options.usage_error("name one thing to end, or --user with --client")
+    values = {name: read_argument(value) for name, value in given.items()}
+    if names == {"user", "client"}:
+        return {"kind": "user-client", "subject": values["user"], "client": values["client"]}
+    (kind,) = names
+    return {"kind": kind, "subject": values.get(kind, "")}

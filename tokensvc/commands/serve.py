@@ -3,8 +3,9 @@
 import argparse
 import os
 import socket
+import sqlite3
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import h11
 import uvicorn
@@ -13,11 +14,9 @@ from uvicorn.supervisors import Multiprocess
 
 from tokensvc import app, settings
 from tokensvc.commands import CommandFailed, development, now
-from tokensvc.errors import SettingsError
+from tokensvc.errors import SettingsError, TemporarilyUnavailable
+from tokensvc.ledger.sqlite import BUSY_SECONDS
 from tokensvc.settings import Settings
-
-if TYPE_CHECKING:
-    from tokensvc.commands import Subparsers
 
 LONGEST_HEADERS = 32_768
 """Bytes of a request line and headers; a state of 2,048 characters and a crowd of cookies fit several times."""
@@ -46,8 +45,8 @@ class HttpProtocol(H11Protocol):
             self.cycle.message_event.set()
 
 
-def add_to(commands: "Subparsers") -> None:
-    parser = commands.add_parser("serve", help="run a replica", description="Run a replica until SIGTERM.")
+def add_to(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Run a replica until SIGTERM. It logs to stderr, one JSON object a line."
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=_port, default=8000, help="port to listen on (default: %(default)s)")
     parser.add_argument("--workers", type=_workers, default=1, help="processes on one sqlite ledger (default: 1)")
@@ -55,19 +54,21 @@ def add_to(commands: "Subparsers") -> None:
         "--development",
         metavar="DIR",
         type=Path,
-        help="try it out: generate rings, an API key and secrets under DIR on the first run, on a loopback issuer",
+        help="try it out on loopback: rings, an API key and secrets are made under DIR on the first run, and kept",
     )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
-    introduction = ""
+    listening, introduction = None, ""
     if options.development:
-        introduction = development.prepare(options.development, options.port, os.environ)
-    loaded = settings.load()
+        # First, since the issuer names the port, which may be any that is free.
+        listening = _listen(options.host, options.port)
+        introduction = development.prepare(options.development, listening.getsockname()[1], os.environ)
+    loaded = _settings()
     app.check_names(loaded)
     _check(loaded, options.workers)
-    listening = _listen(options.host, options.port)
+    listening = listening or _listen(options.host, options.port)
     if introduction:
         print(introduction, flush=True)
     config = _config(loaded, options)
@@ -75,9 +76,21 @@ def run(options: argparse.Namespace) -> None:
         Multiprocess(config, sockets=[listening]).run()
         return
     server = uvicorn.Server(config)
-    server.run(sockets=[listening])
+    try:
+        server.run(sockets=[listening])
+    except TemporarilyUnavailable as error:
+        raise CommandFailed(f"{error}: {error.reason}") from None
     if not server.started:
         raise CommandFailed("the service did not start; the log says why")
+
+
+def _settings() -> Settings:
+    try:
+        return settings.load()
+    except SettingsError as error:
+        if any(name.startswith(settings.PREFIX) for name in os.environ):
+            raise
+        raise CommandFailed(f"{error}. To try it out first: tokensvc serve --development DIR") from None
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -99,11 +112,22 @@ def _check(loaded: Settings, workers: int) -> None:
     if path is None and workers > 1:
         remedy = "Use sqlite:///PATH for several workers, or --workers 1"
         raise SettingsError("TOKENSVC_LEDGER", "is memory://, which one process alone can hold", remedy)
-    if path is not None and not os.access(path.absolute().parent, os.W_OK):
-        raise SettingsError(
-            "TOKENSVC_LEDGER", f"names {path}, whose directory is not writable", "Make it, or name another"
-        )
     app.check(loaded, now())
+    if path is not None:
+        _check_file(path)
+
+
+def _check_file(path: Path) -> None:
+    """A file that cannot be written would end every worker, one after the other."""
+    try:
+        if not path.absolute().parent.is_dir():
+            raise NotADirectoryError("its directory is not there")
+        with closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+    except (OSError, sqlite3.Error) as error:
+        remedy = "Check the path and the rights of its directory, or name another file"
+        raise SettingsError("TOKENSVC_LEDGER", f"names {path}, which cannot be used: {error}", remedy) from None
 
 
 def _config(loaded: Settings, options: argparse.Namespace) -> uvicorn.Config:
@@ -128,14 +152,14 @@ def _config(loaded: Settings, options: argparse.Namespace) -> uvicorn.Config:
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65_535:
-        raise argparse.ArgumentTypeError("a port is 0 to 65535")
-    return port
+    return _number(text, 0, 65_535, "a port is")
 
 
 def _workers(text: str) -> int:
-    workers = int(text)
-    if not 1 <= workers <= 256:
-        raise argparse.ArgumentTypeError("workers are 1 to 256")
-    return workers
+    return _number(text, 1, 256, "workers are")
+
+
+def _number(text: str, least: int, most: int, what: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and least <= int(text) <= most):
+        raise argparse.ArgumentTypeError(f"{what} {least} to {most}")
+    return int(text)

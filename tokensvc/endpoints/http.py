@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 from pydantic_core import from_json, to_json
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from tokensvc.errors import (
     InvalidClient,
@@ -62,14 +63,27 @@ class Parameters:
         return self.values
 
 
+def header(scope: Scope, wanted: bytes) -> str | None:
+    """The first header of this name, which is in lower case. Most requests need two or three, and no map of them."""
+    for name, value in scope["headers"]:
+        if name == wanted:
+            text: str = value.decode("latin-1")
+            return text
+    return None
+
+
 async def read_body(request: Request) -> bytes:
     """The body, up to the cap that holds whatever the request declared. Raises RequestTooLarge."""
-    declared = request.headers.get("content-length", "0")
+    declared = header(request.scope, b"content-length") or "0"
     if not (declared.isascii() and declared.isdigit()) or len(declared) > 9 or int(declared) > LONGEST_BODY:
         raise RequestTooLarge("the body is too large")
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
+    body, more = b"", True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
         if len(body) > LONGEST_BODY:
             raise RequestTooLarge("the body is too large")
     return body
@@ -139,7 +153,7 @@ def _error_headers(error: OAuthError) -> Iterable[tuple[str, str]]:
 
 
 def _media_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return (header(request.scope, b"content-type") or "").partition(";")[0].strip().lower()
 
 
 EXCEPTION_HANDLERS: dict[Any, Any] = {

@@ -5,7 +5,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tokensvc.endpoints.http import NO_STORE, JsonResponse, bearer, read_form
+from tokensvc.endpoints.http import NO_STORE, JsonResponse, bearer, header, read_form
 from tokensvc.endpoints.service import guard, service_of
 from tokensvc.errors import InvalidRequest, TemporarilyUnavailable
 from tokensvc.identity import IdentityEnded
@@ -83,7 +83,7 @@ def _response(token: AccessToken, resource: Resource | None, server: Authorizati
 
 def _credential(request: Request) -> tuple[str, ...]:
     """The resource server's secret: a bearer, or the password of Basic with any user name, percent-encoded or not."""
-    authorization = request.headers.get("authorization")
+    authorization = header(request.scope, b"authorization")
     credential = bearer(authorization)
     try:
         return (credential,) if credential else spellings(parse_basic(authorization or "")[1])

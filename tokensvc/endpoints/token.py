@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tokensvc.endpoints.http import NO_STORE, JsonResponse, read_form
+from tokensvc.endpoints.http import NO_STORE, JsonResponse, header, read_form
 from tokensvc.endpoints.service import Service, address_of, service_of
 from tokensvc.errors import (
     InvalidClient,
@@ -67,7 +67,7 @@ def _warn(error: OAuthError, grant_type: str, client: str) -> None:
 def authenticate_client(request: Request, parameters: Mapping[str, str], service: Service, now: int) -> Client:
     """The client of a request. Raises InvalidClient; TooManyRequests after many wrong secrets from one address."""
     credentials = ClientCredentials.parse(
-        request.headers.get("authorization"), parameters.get("client_id"), parameters.get("client_secret")
+        header(request.scope, b"authorization"), parameters.get("client_id"), parameters.get("client_secret")
     )
     address = address_of(request)
     if credentials.secrets:
