@@ -87,7 +87,7 @@ def test_command_that_is_unknown_is_answered_with_those_that_are_known() -> None
     assert all(name in ran.err for name in COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["serve", "keys status", "explain x"])
+@pytest.mark.parametrize("command", ["serve --port 0", "keys status", "explain x"])
 def test_settings_that_are_missing_are_named_with_the_way_out(command: str) -> None:
     ran = tokensvc(*command.split())
     assert (ran.code, ran.out) == (1, "")
@@ -96,5 +96,5 @@ def test_settings_that_are_missing_are_named_with_the_way_out(command: str) -> N
 
 
 def test_newcomer_who_has_set_nothing_is_told_how_to_try_it_out() -> None:
-    assert "tokensvc serve --development DIR" in tokensvc("serve").err
-    assert "--development" not in tokensvc("serve", variables={"TOKENSVC_STRICT": "true"}).err
+    assert "tokensvc serve --development DIR" in tokensvc("serve", "--port", "0").err
+    assert "--development" not in tokensvc("serve", "--port", "0", variables={"TOKENSVC_STRICT": "true"}).err

@@ -55,6 +55,13 @@ Clock = Callable[[], int]
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
+_NOT_IGNORED = {
+    "TOKENSVC_PEERS": "replicas share a sqlite ledger, and would not tell one another of revocations",
+    "TOKENSVC_ROLE_SCOPES": "every role may have every scope",
+}
+"""Settings to come whose absence would fail open, each with what is true without it."""
+
+
 def create() -> Starlette:
     """The application of this process's environment, for an ASGI server. Raises SettingsError."""
     settings = environment.load()
@@ -65,8 +72,10 @@ def create() -> Starlette:
 
 
 def check_names(settings: Settings) -> None:
-    """Raise SettingsError for a `TOKENSVC_` name that is no setting, where TOKENSVC_STRICT asks for it."""
+    """Raise SettingsError for a `TOKENSVC_` name that is no setting, where TOKENSVC_STRICT or safety asks for it."""
     for name, nearest in environment.unknown_names(os.environ).items():
+        if name in _NOT_IGNORED:
+            raise SettingsError(name, "is not supported by this version", f"Unset it: {_NOT_IGNORED[name]}")
         if settings.strict:
             remedy = f"Did you mean {nearest}?" if nearest else "See the README for the settings"
             raise SettingsError(name, "is no setting of this version", remedy)
@@ -163,7 +172,6 @@ def _server(settings: Settings, resources: Resources, now: int, ledger: Ledger |
         redirect_policy=policy,
         resources=resources,
         scopes=Scopes.parse(settings.scopes),
-        lifetimes=general,
         grace=settings.refresh_grace * 1000,
         ledger=ledger or _open_ledger(settings, now),
     )

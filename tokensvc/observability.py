@@ -1,10 +1,11 @@
 """Logs: one structured line for every security decision, to stderr, as JSON.
 
 A line names clients by their handle, grants by their family, requests by their id. Tokens, codes, keys and secrets
-have no place in it.
+have no place in it. A log that cannot be written stops no answer: what was decided by then is decided.
 """
 
 import sys
+from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
@@ -25,9 +26,13 @@ def warn(event: str, **facts: Any) -> None:
 
 
 def _write(level: str, event: str, facts: dict[str, Any]) -> None:
-    """In ASCII, so that no name brings a line or a control character of its own into the log."""
+    """In ASCII, so that no name brings a line or a control character of its own into the log.
+
+    A line is a tenth of what issuing a token costs, so it takes the shortest way there is.
+    """
     line = {"timestamp": datetime.now(UTC), "level": level, "event": event, **facts}
     if identifier := request_id.get():
         line["request_id"] = identifier
-    sys.stderr.buffer.write(to_json(line, ensure_ascii=True, fallback=str) + b"\n")
-    sys.stderr.buffer.flush()
+    with suppress(OSError, ValueError):
+        sys.stderr.buffer.write(to_json(line, ensure_ascii=True, fallback=str) + b"\n")
+        sys.stderr.buffer.flush()

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests.commands.transcript import tokensvc
+from tests.commands.transcript import called, tokensvc
 from tokensvc.commands import now
 from tokensvc.identity import Identity
 from tokensvc.identity.api_keys import ApiKeys
@@ -34,7 +34,7 @@ def test_as_json_it_is_all_that_is_said() -> None:
 
 @pytest.mark.parametrize("name", ["a/b", "50%", "é", "日本", "a=b", "a@b", "a b", "-", "--json"])
 def test_entry_means_exactly_the_names_that_were_given(name: str) -> None:
-    ran = tokensvc(*new(account=name, user=name, role=name))
+    ran = called(*new(account=name, user=name, role=name))
     api_keys = ApiKeys.parse(ran.facts["entry"])
     signed_in = asyncio.run(api_keys.sign_in(ran.facts["api_key"], now()))
     assert signed_in
@@ -42,7 +42,7 @@ def test_entry_means_exactly_the_names_that_were_given(name: str) -> None:
 
 
 def test_prefix_is_what_the_key_begins_with() -> None:
-    assert tokensvc(*new("--prefix", "acme-prod")).facts["api_key"].startswith("acme-prod_")
+    assert called(*new("--prefix", "acme-prod")).facts["api_key"].startswith("acme-prod_")
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,6 @@ def test_prefix_is_what_the_key_begins_with() -> None:
     ids=["empty", "129 bytes", "130 bytes", "two lines", "escape", "no prefix", "spaced prefix", "long prefix"],
 )
 def test_name_that_no_identity_can_have_is_wrong_usage(changes: dict[str, str], more: tuple[str, ...]) -> None:
-    ran = tokensvc(*new(*more, **changes))
+    ran = called(*new(*more, **changes))
     assert (ran.code, ran.out) == (2, "")
     assert "tokensvc apikey new: error: argument --" in ran.err

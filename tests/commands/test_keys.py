@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.commands.transcript import tokensvc
+from tests.commands.transcript import called, tokensvc
 from tests.replica import ring_entry
 from tokensvc.commands import now, rfc3339
 from tokensvc.keyring import KeyRing
@@ -44,14 +44,14 @@ def test_new_entry_with_a_time_is_staged() -> None:
 
 @pytest.mark.parametrize("time", ["1767225600", "2026-01-01T00:00:00Z", "2026-01-01 00:00:00+00:00", "0"])
 def test_time_that_is_over_is_taken_with_a_warning(time: str) -> None:
-    ran = tokensvc("keys", "new", "--activates", time)
+    ran = called("keys", "new", "--activates", time)
     assert ran.code == 0
     assert re.match(r"k(260101|700101)[a-z]@(2026|1970)-01-01T00:00:00Z=", ran.out)
     assert " is over. A replica that has the entry seals with it at once" in ran.err
 
 
 def test_new_entries_are_good_for_a_ring_and_differ() -> None:
-    printed = [tokensvc("keys", "new", "--kid", kid).out.strip() for kid in ("a", "b")]
+    printed = [called("keys", "new", "--kid", kid).out.strip() for kid in ("a", "b")]
     ring = KeyRing.parse(",".join(printed), "TOKENSVC_KEYS", now())
     assert len({version.secret for version in ring.versions}) == 2
 
@@ -110,14 +110,14 @@ def test_status_as_json_has_a_row_for_each_version() -> None:
 )
 def test_drop_date_counts_with_the_longest_lifetime_of_any_client(changes: dict[str, str], days: int) -> None:
     ring = f"{ring_entry('k1')},{ring_entry('k2', '2026-01-01T00:00:00Z')}"
-    ran = tokensvc("keys", "status", "--json", variables=rings(ring, **changes))
+    ran = called("keys", "status", "--json", variables=rings(ring, **changes))
     expired = rfc3339(1_767_225_600_000 + days * 86_400_000)
     assert ran.json[0]["drop"].endswith(expired)
 
 
 def test_status_shows_no_secret() -> None:
     ring = ring_entry("k1")
-    ran = tokensvc("keys", "status", variables=rings(ring))
+    ran = called("keys", "status", variables=rings(ring))
     assert ring.partition("=")[2] not in ran.out + ran.err
 
 

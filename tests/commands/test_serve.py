@@ -17,8 +17,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.commands.transcript import Ran, environment, tokensvc
+from tests.commands.transcript import Ran, called, environment, tokensvc
 from tests.replica import SECONDS, Client, Replica, free_port, ring_entry, settings, wait_for
+from tokensvc.commands import CommandFailed
 from tokensvc.commands.development import prepare
 
 SETTINGS = {
@@ -29,11 +30,14 @@ SETTINGS = {
 }
 
 
+def variables_of(changes: dict[str, str]) -> dict[str, str]:
+    """Of a start that would succeed but for the changes; an empty value leaves a variable out."""
+    variables = SETTINGS | {f"TOKENSVC_{name.upper()}": value for name, value in changes.items()}
+    return {name: value for name, value in variables.items() if value}
+
+
 def serve(*arguments: str, directory: Path | None = None, changes: dict[str, str] | None = None) -> Ran:
-    """A start that is expected to be refused; an empty value leaves a variable out."""
-    variables = SETTINGS | {f"TOKENSVC_{name.upper()}": value for name, value in (changes or {}).items()}
-    given = {name: value for name, value in variables.items() if value}
-    return tokensvc("serve", "--port", "0", *arguments, variables=given, directory=directory)
+    return tokensvc("serve", "--port", "0", *arguments, variables=variables_of(changes or {}), directory=directory)
 
 
 def refused(ran: Ran) -> str:
@@ -78,7 +82,16 @@ def refused(ran: Ran) -> str:
 )
 def test_unsafe_setting_is_refused_by_its_name_with_the_way_out(changes: dict[str, str], said: str) -> None:
     """A sample; tests/test_app.py has all."""
-    assert refused(serve(changes=changes)) == said
+    assert refused(called("serve", variables=variables_of(changes))) == said
+
+
+def test_refusal_is_one_line_and_exit_code_1() -> None:
+    ran = serve(changes={"keys": "k1=secret"})
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == (
+        "tokensvc: TOKENSVC_KEYS has a secret of k1 that is not 32 bytes in unpadded base64url. Make an entry with "
+        "`tokensvc keys new`\n"
+    )
 
 
 def test_memory_ledger_is_for_one_process() -> None:
@@ -111,12 +124,12 @@ def test_port_in_use_is_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         said = refused(tokensvc("serve", "--port", str(port), variables=SETTINGS))
-    assert said == f"cannot listen on 127.0.0.1 port {port}: Address already in use"
+    assert said == f"cannot listen on 127.0.0.1 port {port}: Address already in use. Give another --port or --host"
 
 
 def test_host_that_is_not_here_is_refused() -> None:
     said = refused(serve("--host", "203.0.113.1"))
-    assert said == "cannot listen on 203.0.113.1 port 0: Cannot assign requested address"
+    assert said == "cannot listen on 203.0.113.1 port 0: Cannot assign requested address. Give another --port or --host"
 
 
 def test_key_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
@@ -134,7 +147,7 @@ def test_unknown_name_is_refused_if_the_operator_is_strict() -> None:
 
 def test_secret_that_is_refused_is_not_shown() -> None:
     for changes in ({"keys": "hunter2"}, {"admin_tokens": "hunter2,hunter2"}, {"registration": "hunter2"}):
-        assert "hunter2" not in refused(serve(changes=changes))
+        assert "hunter2" not in refused(called("serve", variables=variables_of(changes)))
 
 
 def test_unknown_name_is_warned_of_with_the_nearest_and_those_of_kubernetes_are_ignored(tmp_path: Path) -> None:
@@ -215,10 +228,10 @@ def test_what_a_first_run_makes_is_for_its_owner_alone(tmp_path: Path) -> None:
 def test_file_of_a_first_run_that_is_damaged_is_named(tmp_path: Path) -> None:
     made = tmp_path / "keys" / "development" / "secrets.json"
     made.parent.mkdir(parents=True)
-    for text in ("", "{", "[]", "{}", json.dumps({"keys": 1})):
+    for text in ("", "{", "[]", "{}", json.dumps({"keys": "x"})):
         made.write_text(text)
-        ran = tokensvc("serve", "--port", "0", "--development", "keys", directory=tmp_path)
-        assert refused(ran) == "keys/development/secrets.json cannot be read: remove it, and the next run makes another"
+        with pytest.raises(CommandFailed, match=r"secrets\.json cannot be read: remove it, and the next run"):
+            prepare(tmp_path / "keys", 8000, {})
 
 
 def test_variables_that_are_set_come_before_generated_ones(tmp_path: Path) -> None:

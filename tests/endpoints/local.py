@@ -102,12 +102,20 @@ class Service:
         yield
         state.service = before
 
+    def failing(self, url: str) -> httpx.Response:
+        """The answer to a GET that ends in an exception, which a server would log."""
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        return self.run(_answer(transport, httpx.Request("GET", url)))
+
     def answer(self, request: httpx.Request, address: str) -> httpx.Response:
         return self._runner.run(_answer(httpx.ASGITransport(self.app, client=(address, 50_000)), request))
 
 
 class Down:
     """A ledger that cannot be asked."""
+
+    async def ready(self, now: int) -> None:
+        """The clock is compared without asking."""
 
     def __getattr__(self, name: str) -> Any:
         async def unavailable(*_arguments: object) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.endpoints.local import Down, Service
+from tests.endpoints.local import SECOND, Down, Service
+from tests.replica import INTROSPECTION_TOKEN
+
+INTROSPECTION = {"Authorization": f"Bearer {INTROSPECTION_TOKEN}"}
 
 
 @pytest.mark.parametrize(("path", "status"), [("/healthz", "alive"), ("/readyz", "ready")])
@@ -20,3 +23,21 @@ def test_replica_whose_ledger_is_down_stays_ready(service: Service) -> None:
     """Every other one that shares the ledger would be taken out with it."""
     with service.changed(ledger=Down()), service.http() as http:
         assert http.get("/readyz").status_code == 200
+
+
+@pytest.mark.parametrize(("behind", "ready"), [(5 * SECOND, True), (5 * SECOND + 1, False)])
+def test_replica_whose_clock_is_behind_its_ledger_is_not_ready(behind: int, ready: bool) -> None:
+    with Service() as service:
+        client = service.client()
+        issued = client.sign_in()
+        service.clock.now -= behind
+        assert client.http.get("/healthz").status_code == 200
+        answers = [
+            client.http.get("/readyz"),
+            client.refresh(issued.refresh),
+            client.http.post("/introspect", data={"token": "x"}, headers=INTROSPECTION),
+        ]
+        for answer in answers:
+            assert answer.status_code == (200 if ready else 503)
+            assert ready or answer.json()["error"] == "temporarily_unavailable"
+            assert ready or int(answer.headers["retry-after"]) > 0

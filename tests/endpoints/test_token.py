@@ -213,18 +213,16 @@ def test_same_resource_in_another_spelling_is_the_same(client: Client) -> None:
     assert client.refresh(issued.refresh, resource="HTTPS://AUTH.example.com/").status_code == 200
 
 
-def test_description_says_nothing_of_why_a_token_was_refused(service: Service, client: Client) -> None:
+def test_description_says_nothing_of_why_a_token_was_refused() -> None:
     """An expired, a foreign, a revoked and an invented one look the same."""
-    other = service.client()
-    other.register(client_name="Another")
-    revoked = client.sign_in()
-    client.revoke(revoked.refresh)
-    expired = client.sign_in()
-    foreign = other.sign_in()
-    answers = [client.refresh(token) for token in (revoked.refresh, foreign.refresh, "invented", expired.access)]
-    service.clock.now += 31 * 86_400 * SECOND
-    answers.append(client.refresh(expired.refresh))
-    service.clock.now -= 31 * 86_400 * SECOND
+    with Service() as service:
+        client, other = service.client(), service.client()
+        other.register(client_name="Another")
+        expired, revoked, foreign = client.sign_in(), client.sign_in(), other.sign_in()
+        client.revoke(revoked.refresh)
+        answers = [client.refresh(token) for token in (revoked.refresh, foreign.refresh, "invented", expired.access)]
+        service.clock.now += 31 * 86_400 * SECOND
+        answers.append(client.refresh(expired.refresh))
     assert {answer.status_code for answer in answers} == {400}
     assert len({answer.text for answer in answers}) == 1
 

@@ -66,17 +66,18 @@ def mark(replica: Replica, client: Client, kind: str) -> dict[str, str]:
 def test_who_signs_in_in_the_instant_after_a_revocation_lives_and_all_before_it_is_dead(
     replica: Replica, kind: str
 ) -> None:
-    """Fault 19. The two requests follow one another on one connection, so that they fall into the same second at least.
+    """Fault 19. The two requests follow one another on one connection, so that they fall into the same second.
 
-    The memory ledger, which waits for no disk, is asked until they fell into the same or adjoining milliseconds.
+    The memory ledger, which waits for no disk, is asked until they fell into the same few milliseconds. A sign-in that
+    is not later than the mark at all is what test_a_sign_in_is_lifted_over_a_mark_that_lies_ahead_of_the_clock has.
     """
     client = Client(replica.url)
     before = client.sign_in()
     revocation = Post(f"{replica.url}/admin/revoke", headers=ADMIN, document=mark(replica, client, kind))
-    adjoining = replica.environment["TOKENSVC_LEDGER"] != "memory://"
+    close = replica.environment["TOKENSVC_LEDGER"] != "memory://"
 
     def round_trip() -> bool:
-        nonlocal before, adjoining
+        nonlocal before, close
         client.http.cookies.clear()
         url, page = client.page()
         cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in client.http.cookies.jar)
@@ -90,12 +91,12 @@ def test_who_signs_in_in_the_instant_after_a_revocation_lives_and_all_before_it_
         assert client.active(after.access)
         before = tokens(client.refresh(after.refresh))
         assert client.active(before.access)
-        adjoining = adjoining or authorized_at(replica, after.access) <= revoked.json["not_before"] + 1
-        return adjoining
+        close = close or authorized_at(replica, after.access) <= revoked.json["not_before"] + 3
+        return close
 
     for _ in range(3):
         round_trip()
-    wait_for(round_trip, "a sign-in follows a revocation within a millisecond")
+    wait_for(round_trip, "a sign-in follows a revocation within milliseconds")
 
 
 def authorized_at(replica: Replica, access: str) -> int:

@@ -627,3 +627,30 @@ class TestForgetting:
                 ledger.check(GRANT.minted)
             after = path.with_name("ledger.db-wal").stat().st_mtime_ns, witness_of(path).stat().st_mtime_ns
             assert after == before
+
+
+class TestWitness:
+    def test_a_step_that_is_on_disk_stands_although_the_witness_cannot_be_written(self, path: Path) -> None:
+        """To call it unanswered would have its code redeemed a second time."""
+        with opened(path) as driver:
+            witness_of(path).unlink()
+            witness_of(path).mkdir()
+            assert driver.advance(Grant().step(0), NOW) == Advanced(1, "advanced")
+            mark_account(driver, "corp")
+            witness_of(path).rmdir()
+            until(witness_of(path).is_file)
+        assert list(path.parent.glob(".*-witness-*")) == []
+
+    def test_a_file_found_by_a_clock_that_lags_it_is_not_ready(self, path: Path) -> None:
+        with opened(path) as driver:
+            mark_account(driver, "corp", NOW + DAY)
+        with opened(path, NOW) as driver:
+            with pytest.raises(TemporarilyUnavailable):
+                driver.run(driver.ledger.ready(NOW))
+            driver.run(driver.ledger.ready(NOW + DAY))
+
+    def test_its_file_is_for_nobody_else_to_read(self, path: Path) -> None:
+        with opened(path):
+            files = [found for found in path.parent.iterdir() if found.name.startswith(path.name)]
+            assert files
+            assert all(found.stat().st_mode & 0o077 == 0 for found in files)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -106,3 +106,18 @@ def test_policy_of_the_operator_holds_for_every_uri() -> None:
     assert Registration.parse({"redirect_uris": URIS[:1]}, policy).redirect_uris == (URIS[0],)
     with pytest.raises(InvalidRedirectUri, match="operator"):
         Registration.parse({"redirect_uris": URIS[:2]}, policy)
+
+
+def test_a_name_is_cut_before_it_is_composed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Composing takes time by the square of the accents on a letter: a long name would stop the replica."""
+    composed: list[str] = []
+    compose = unicodedata.normalize
+
+    def listen(form: Literal["NFC"], text: str) -> str:
+        composed.append(text)
+        return compose(form, text)
+
+    monkeypatch.setattr(unicodedata, "normalize", listen)
+    register(client_name="a" + "\u0301" * 16_000)
+    assert composed
+    assert max(map(len, composed)) < 256

@@ -101,6 +101,9 @@ def _drop(ring: KeyRing, version: KeyVersion, longest: int | None, moment: int) 
         return "not yet: nothing follows it"
     if longest is None:
         return "ends its clients, who register anew"
+    if not retired:
+        # Nobody wrote down when its successor came, and it sealed until then.
+        return f"{longest // 86_400_000 + 1} days after its successor was rolled out"
     expired = retired + longest
     return f"{'now, since' if expired <= moment else 'from'} {rfc3339(expired)}"
 

@@ -99,7 +99,8 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listening = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise CommandFailed(f"cannot listen on {host} port {port}: {error.strerror}") from None
+        what = str(error.strerror).partition(" (while")[0]
+        raise CommandFailed(f"cannot listen on {host} port {port}: {what}. Give another --port or --host") from None
     # Accepted connections inherit it. asyncio sets it only on sockets that name TCP, which create_server's do not, and
     # without it an answer's body waits 40 ms for the acknowledgement of its headers.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -122,6 +123,7 @@ def _check_file(path: Path) -> None:
     try:
         if not path.absolute().parent.is_dir():
             raise NotADirectoryError("its directory is not there")
+        path.touch(mode=0o600)
         with closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")

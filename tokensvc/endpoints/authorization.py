@@ -44,7 +44,9 @@ async def authorize(request: Request) -> Response:
         warn("authorization refused", reason=refused.reason)
         if isinstance(refused, _Unregistered) and _is_probe(request):
             return _unregistered(request)
-        return error_page(refused.status, refused.title, str(refused), hint=refused.hint)
+        page = error_page(refused.status, refused.title, str(refused), hint=refused.hint)
+        page.headers.update(refused.headers)
+        return page
     except TemporarilyUnavailable as error:
         warn("unavailable", reason=error.reason)
         page = error_page(503, "Not available right now", "This service cannot answer at the moment.", hint=_AGAIN)
@@ -58,6 +60,7 @@ class _Refused(Exception):
     def __init__(self, status: int, title: str, message: str, *, hint: str = _AGAIN, reason: str = "") -> None:
         super().__init__(message)
         self.status, self.title, self.hint, self.reason = status, title, hint, reason or message
+        self.headers: dict[str, str] = {}
 
 
 class _Unregistered(_Refused):
@@ -173,7 +176,9 @@ async def _sign_in(
         service.attempts.check("api key", address)
     except TooManyRequests as error:
         message = "There were too many wrong keys from your network."
-        raise _Refused(429, "Too many attempts", message, hint="Wait a minute.", reason=error.reason) from error
+        refused = _Refused(429, "Too many attempts", message, hint="Wait a minute.", reason=error.reason)
+        refused.headers["Retry-After"] = str(error.retry_after)
+        raise refused from error
     if not api_key.strip():
         return "Enter your API key to allow this."
     signed_in = await service.server.identities.sign_in(api_key, now)

@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tokensvc.endpoints.http import NO_STORE, JsonResponse
+from tokensvc.endpoints.service import service_of
 
 
 async def healthz(_request: Request) -> Response:
@@ -11,7 +12,11 @@ async def healthz(_request: Request) -> Response:
     return JsonResponse({"status": "alive"}, headers=NO_STORE)
 
 
-async def readyz(_request: Request) -> Response:
-    """The settings are valid and the ledger was opened: before that nothing listens. A later outage of the ledger does
-    not unready a replica, since every other one that shares the ledger would be taken out with it."""
+async def readyz(request: Request) -> Response:
+    """The settings are valid, the ledger was opened, and the clock is not behind it; before that nothing listens.
+
+    A later outage of the ledger does not unready a replica: all that share the ledger would be taken out at once.
+    """
+    service = service_of(request)
+    await service.server.ledger.ready(service.clock())
     return JsonResponse({"status": "ready"}, headers=NO_STORE)

@@ -1,7 +1,7 @@
 """HTTP in and out, the same for every endpoint: bodies, parameters, JSON, errors."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -33,12 +33,18 @@ class JsonResponse(Response):
     def render(self, content: Any) -> bytes:
         return to_json(content)
 
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        """As Starlette's, without looking for what is never given."""
+        given = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
+        length = str(len(self.body)).encode()
+        self.raw_headers = [*given, (b"content-length", length), (b"content-type", b"application/json")]
+
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
     """Request parameters, those without a value left out (RFC 6749 §3.1). `repeated` ones hold their first value."""
 
-    values: Mapping[str, str]
+    values: Mapping[str, str] = field(repr=False)
     repeated: frozenset[str]
 
     @classmethod
@@ -117,6 +123,8 @@ async def oauth_error(_request: Request, error: OAuthError) -> Response:
     """The one place where errors become answers (RFC 6749 §5.2)."""
     if isinstance(error, TemporarilyUnavailable):
         warn("unavailable", reason=error.reason)
+    if isinstance(error, TooManyRequests):
+        warn("too many attempts", reason=error.reason)
     content = {"error": error.error, "error_description": error.description}
     return JsonResponse(content, error.status, headers=dict(_error_headers(error)))
 

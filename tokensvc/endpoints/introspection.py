@@ -35,6 +35,7 @@ async def introspect(request: Request) -> Response:
     now = service.clock()
     if "token" not in parameters:
         raise InvalidRequest("token is missing")
+    await service.server.ledger.ready(now)
     try:
         token = await _active(parameters["token"], resource, service.server, now)
     except _Inactive as inactive:

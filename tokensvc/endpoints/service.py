@@ -52,7 +52,8 @@ def service_of(request: Request) -> Service:
 
 def address_of(request: Request) -> str:
     """The client's address, as trusted proxies give it."""
-    return request.client.host if request.client else ""
+    client = request.scope.get("client")
+    return client[0] if client else ""
 
 
 def guard(
@@ -64,7 +65,8 @@ def guard(
     try:
         return secrets.open(presented)
     except InvalidToken:
-        service.attempts.failed(name, address)
+        if presented:
+            service.attempts.failed(name, address)
         warn(f"{name} refused", reason="wrong credential" if presented else "no credential", address=address)
         raise
 

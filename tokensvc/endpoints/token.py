@@ -41,6 +41,7 @@ async def token(request: Request) -> Response:
         parameters = (await read_form(request)).check()
         # Not before the request is whole: whoever holds its end back must not stop the clock.
         now = service.clock()
+        await service.server.ledger.ready(now)
         grant = _grant(parameters.get("grant_type", ""))
         # Logged once it is known to be one: anything may stand there, a secret too.
         grant_type = parameters["grant_type"]

@@ -21,5 +21,13 @@ async def grant(parameters: Mapping[str, str], client: Client, server: Authoriza
     if "refresh_token" not in client.grant_types:
         raise refusal(RefreshToken, "the client has no refresh_token grant any more", token)
     check_resource(parameters.get("resource"), token, server)
-    scope = server.scopes.narrow(parameters.get("scope", token.scope), token.scope) or server.scopes.grant(token.scope)
+    scope = _narrow(parameters.get("scope"), token, server)
     return mint(token, await advance(token, client, server, now), client, server, now, scope)
+
+
+def _narrow(requested: str | None, token: RefreshToken, server: AuthorizationServer) -> str:
+    """The scope of the access token: what is asked for, of what was granted and is still served (RFC 6749 §6)."""
+    granted = server.scopes.narrow(token.scope, token.scope)
+    if not granted:
+        raise refusal(RefreshToken, "none of its scopes is served any more", token)
+    return server.scopes.narrow(requested, granted) or granted

@@ -54,6 +54,12 @@ class Decided(Exception):
 class Ledger(Protocol):
     """All times are in milliseconds since the epoch."""
 
+    async def ready(self, now: int) -> None:
+        """Raise TemporarilyUnavailable where this clock lags the ledger's by more than marks.MAX_AHEAD.
+
+        What the later time has forgotten cannot be judged by the earlier one.
+        """
+
     async def check(self, minted: Minted) -> None:
         """Raise marks.Dead if a mark ends it, or if it is older than the ledger's memory."""
 
@@ -86,6 +92,9 @@ class Ledger(Protocol):
 
     async def merge(self, state: State, now: int) -> None:
         """Join in what another ledger knows. ValueError, and nothing is taken, for a mark from the future."""
+
+    async def marks(self, now: int) -> dict[Subject, Mark]:
+        """The marks that are in force."""
 
     async def state(self, now: int) -> State:
         """All that is known and not expired."""

@@ -8,11 +8,23 @@ import secrets
 from collections.abc import Iterable
 from typing import Protocol
 
+from tokensvc.errors import TemporarilyUnavailable
 from tokensvc.ledger import Advanced, Decided, Replayed, Spent, Step, Taken, algebra
 from tokensvc.ledger.algebra import MAX_GRACE, Continuity, Family, Offer, State
-from tokensvc.ledger.marks import FINAL, MAX_AHEAD, Dead, Mark, Marks, Minted, Subject, check_not_before, family
+from tokensvc.ledger.marks import (
+    FINAL,
+    MAX_AHEAD,
+    Dead,
+    FutureMark,
+    Mark,
+    Marks,
+    Minted,
+    Subject,
+    check_not_before,
+    family,
+)
 
-REFUSALS = (Dead, Decided, Replayed, Spent, Taken, ValueError)
+REFUSALS = (Dead, Decided, FutureMark, Replayed, Spent, Taken)
 """What a step raises that leaves the book in order."""
 
 
@@ -114,6 +126,13 @@ def merge(book: Book, news: State, now: int) -> None:
     for code, joined_offer in joined.offers.items():
         book.put_offer(code, joined_offer)
     book.continuity = joined.continuity or book.continuity
+
+
+def check_clock(latest: int, now: int) -> None:
+    """`latest` is the latest time that the ledger was given."""
+    if now + MAX_AHEAD < latest:
+        behind = f"this clock is {(latest - now) // 1000} s behind the ledger's"
+        raise TemporarilyUnavailable("the clock of this replica is off", reason=behind)
 
 
 def lifted(marks: Marks, continuity: Continuity, subjects: Iterable[Subject], now: int) -> int:

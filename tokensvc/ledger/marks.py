@@ -24,7 +24,9 @@ RETENTION = 366 * 86_400_000
 
 FINAL = frozenset({"family", "token"})
 _PARTS = {"everything": 0, "account": 1, "user": 2, "user-client": 3}
-_HANDLE = re.compile(r"[A-Za-z0-9_-]{1,64}(\.[0-9]{1,9})?")
+_FORMS = {"token": "a jti", "family": "the family that introspection names", "credential": "a digest"}
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_JTI = re.compile(r"[A-Za-z0-9_-]{1,64}\.[0-9]{1,9}")
 
 
 class Mark(NamedTuple):
@@ -40,6 +42,10 @@ class Minted:
 
     subjects: tuple[Subject, ...]
     authorized_at: int
+
+
+class FutureMark(ValueError):
+    """A mark whose `not_before` lies too far ahead: it would end what is not minted yet."""
 
 
 class Dead(Exception):
@@ -91,16 +97,16 @@ def parse_subject(kind: str, name: str) -> Subject:
     if len(parts) != _PARTS.get(kind, 1):
         raise ValueError(f"the subject of {kind} has {_PARTS.get(kind, 1)} parts")
     if kind not in _PARTS or kind == "user-client":
-        if not _HANDLE.fullmatch(parts[-1]):
-            raise ValueError(f"the subject of {kind} is no handle, digest or jti")
+        if not (_JTI if kind == "token" else _NAME).fullmatch(parts[-1]):
+            raise ValueError(f"the subject of {kind} is {_FORMS.get(kind, 'a client handle')}")
         return (kind, *(unquote_part(part) for part in parts[:-1]), parts[-1])
     return (kind, *(unquote_part(part) for part in parts))
 
 
 def check_not_before(not_before: int, now: int) -> None:
-    """Raise ValueError for a mark from the future: it would end what is not minted yet."""
+    """Raises FutureMark."""
     if not 0 <= not_before <= now + MAX_AHEAD:
-        raise ValueError("not_before lies more than 5 seconds ahead")
+        raise FutureMark("not_before lies more than 5 seconds ahead")
 
 
 class Marks:

@@ -15,7 +15,11 @@ class MemoryLedger:
 
     def __init__(self, now: int) -> None:
         self._book = _MemoryBook(Continuity(spent_since=now, marks_since=now))
-        self._swept = now
+        self._swept = self._latest = now
+
+    async def ready(self, now: int) -> None:
+        self._latest = max(self._latest, now)
+        book.check_clock(self._latest, now)
 
     async def check(self, minted: Minted) -> None:
         book.check_continuity(self._book.continuity, minted)
@@ -49,6 +53,9 @@ class MemoryLedger:
     async def merge(self, state: State, now: int) -> None:
         self._sweep(now)
         book.merge(self._book, state, now)
+
+    async def marks(self, now: int) -> dict[Subject, Mark]:
+        return {subject: mark for subject, mark in self._book.marks if mark.expires > now}
 
     async def state(self, now: int) -> State:
         return algebra.forget(self._book.state(), now)

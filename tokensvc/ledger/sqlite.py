@@ -68,8 +68,13 @@ class SqliteLedger:
         except (sqlite3.Error, OSError) as error:
             raise _unavailable(error) from error
         self._swept = now
+        self._latest = max(now, self._writer.begun)
         self._closed = False
         self._writer.start()
+
+    async def ready(self, now: int) -> None:
+        self._latest = max(self._latest, now)
+        book.check_clock(self._latest, now)
 
     async def check(self, minted: Minted) -> None:
         marks = self._marks()
@@ -100,6 +105,9 @@ class SqliteLedger:
 
     async def merge(self, state: State, now: int) -> None:
         await self._write(lambda entries: book.merge(entries, state, now), now)
+
+    async def marks(self, now: int) -> dict[Subject, Mark]:
+        return {subject: mark for subject, mark in self._marks() if mark.expires > now}
 
     async def state(self, now: int) -> State:
         return await self._write(lambda entries: entries.state(now), now)
@@ -137,7 +145,7 @@ class _Writer:
     """The thread that owns the writing connection.
 
     `orphaned` is true while another file, or none, stands where the ledger's was: what other processes write there
-    is unknown here, so nothing can be answered.
+    is unknown here, so nothing can be answered. `begun` is the heartbeat that the file was found with.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
@@ -148,7 +156,7 @@ class _Writer:
         self._connection = connection
         self._book = _SqliteBook(connection)
         self._witness = Witness(path)
-        self._swept = self._beaten = 0
+        self._swept = self._beaten = self.begun = 0
         self._unwitnessed = False
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
 
@@ -157,6 +165,7 @@ class _Writer:
         self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT")
         self._connection.execute("BEGIN IMMEDIATE")
         beat = self._book.meta("beat")
+        self.begun = beat or 0
         seen = self._witness.read()
         restored = beat is not None and (seen is None or seen > beat)
         if beat is None or restored:
@@ -238,9 +247,14 @@ class _Writer:
         late = self._unwitnessed and not 0 <= now - self._beaten < BEAT_EVERY
         beaten = self._beat(now) if beat or late or self._book.marked else None
         self._connection.execute("COMMIT")
+        self._book.marked = False
+        # What was committed stands, and says so: to call it unanswered would have its code redeemed a second time. A
+        # witness that cannot be written is tried again every second.
         if beaten is not None:
-            self._witness.write(beaten)
-            self._unwitnessed = self._book.marked = False
+            self._unwitnessed = True
+            with suppress(OSError):
+                self._witness.write(beaten)
+                self._unwitnessed = False
         return outcomes
 
     def _beat(self, now: int, seen: int = 0) -> int:

@@ -25,8 +25,12 @@ class Witness:
         if (self.read() or 0) >= beat:
             return
         handle, name = tempfile.mkstemp(prefix=f".{self._path.name}-", dir=self._path.parent)
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(str(beat))
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(self._path)
+        try:
+            with os.fdopen(handle, "w", encoding="ascii") as file:
+                file.write(str(beat))
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(self._path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise

@@ -96,13 +96,15 @@ class Clients:
 
     def _sealed(self, client_id: str, sealed: ClientId) -> Client:
         size = DIGEST_CHARACTERS
+        if sealed.method not in METHODS:
+            raise UnknownClient("registered with a method that this release does not know")
         secret = self._sealer.client_secret(client_id) if sealed.confidential else ""
         return Client(
             client_id=client_id,
             handle=client_handle(client_id),
             name=sealed.name,
             method=METHODS[sealed.method],
-            grant_types=tuple(GRANT_TYPES[letter] for letter in sealed.grants),
+            grant_types=tuple(GRANT_TYPES[letter] for letter in sealed.grants if letter in GRANT_TYPES),
             lifetimes=self._lifetimes,
             redirects=frozenset(sealed.redirects[i : i + size] for i in range(0, len(sealed.redirects), size)),
             secret_hash=hashlib.sha256(secret.encode()).digest() if secret else b"",

@@ -20,6 +20,7 @@ _NEVER = frozenset(
     {
         "about",
         "blob",
+        "cifs",
         "chrome",
         "chrome-extension",
         "content",
@@ -32,10 +33,19 @@ _NEVER = frozenset(
         "intent",
         "jar",
         "javascript",
+        "ldap",
+        "ldaps",
         "mailto",
+        "moz-extension",
+        "ms-appinstaller",
         "ms-msdt",
+        "ms-officecmd",
+        "nfs",
         "resource",
         "search-ms",
+        "sftp",
+        "shell",
+        "smb",
         "sms",
         "ssh",
         "tel",
@@ -145,6 +155,9 @@ class RedirectPolicy:
 def _web_kind(parts: SplitResult, host: str | None) -> Kind:
     if not host or "@" in parts.netloc or "\\" in parts.netloc:
         raise InvalidRedirectUri("a redirect URI has a host and no user name")
+    # How brackets amid other characters are read depends on the parser.
+    if not re.fullmatch(rf"{re.escape(host)}|\[{re.escape(host)}\]", re.sub(r":\d*$", "", parts.netloc.lower())):
+        raise InvalidRedirectUri("a redirect URI has a malformed host")
     if parts.scheme == "http":
         if host not in LOOPBACK:
             raise InvalidRedirectUri("a redirect URI with plain http leads to localhost, 127.0.0.1 or [::1] only")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from tokensvc.identity import IdentitySource
 from tokensvc.ledger import Ledger
-from tokensvc.protocol.client import Clients, Lifetimes
+from tokensvc.protocol.client import Clients
 from tokensvc.protocol.redirect_uri import RedirectPolicy
 from tokensvc.protocol.resource_indicator import Resources
 from tokensvc.protocol.scope import Scopes
@@ -23,5 +23,4 @@ class AuthorizationServer:
     redirect_policy: RedirectPolicy
     resources: Resources
     scopes: Scopes
-    lifetimes: Lifetimes
     grace: int

@@ -13,8 +13,9 @@ import hmac
 import os
 import re
 from binascii import a2b_base64, b2a_base64
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -40,14 +41,15 @@ _LAST = ("", "", "AQgw", "AEIMQUYcgkosw048")
 Kind = TypeVar("Kind", bound=Artefact)
 
 
-class _Key(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Key:
     """What a kind is sealed with. `head` is how its values begin: prefix, header, and the place of no encrypted key."""
 
     head: str
     header: bytes
     cipher: AESGCM
-    nonce_key: bytes = b""
-    secret_key: bytes = b""
+    nonce_key: bytes = field(default=b"", repr=False)
+    secret_key: bytes = field(default=b"", repr=False)
 
 
 class Sealer:

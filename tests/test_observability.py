@@ -1,0 +1,65 @@
+"""Logs: one line of JSON for a decision, in ASCII, and never in the way of an answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.replica import SECONDS
+
+
+def written(program: str, **files: int) -> list[dict[str, object]]:
+    """What a program logs, in a process of its own: the log is set up once for all."""
+    source = f"from tokensvc.observability import configure, log, request_id, warn\nconfigure()\n{program}"
+    ran = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, timeout=SECONDS, check=True, env=os.environ, **files
+    )
+    assert ran.stdout == b""
+    assert ran.stderr.isascii()
+    return [json.loads(line) for line in ran.stderr.splitlines()]
+
+
+def test_line_has_its_time_level_event_and_facts() -> None:
+    issued, refused = written("log('token issued', family='f', generation=2)\nwarn('token refused', reason='expired')")
+    moment = datetime.fromisoformat(str(issued.pop("timestamp")))
+    assert abs(datetime.now(UTC) - moment) < timedelta(minutes=1)
+    assert issued == {"level": "info", "event": "token issued", "family": "f", "generation": 2}
+    assert refused.items() >= {"level": "warning", "event": "token refused", "reason": "expired"}.items()
+
+
+def test_line_names_the_request_while_there_is_one() -> None:
+    first, second = written("log('a')\nrequest_id.set('r-1')\nlog('b')")
+    assert "request_id" not in first
+    assert second["request_id"] == "r-1"
+
+
+@pytest.mark.parametrize("text", ["a\nb", "\x1b[31mred", "é", "\u2028", "\x00", '"}{"', "\u202e", "😀"])
+def test_no_fact_brings_a_line_or_a_control_character_of_its_own(text: str) -> None:
+    [line] = written(f"log('x', fact={text!r})")
+    assert line["fact"] == text
+
+
+def test_what_json_has_no_name_for_is_written_as_text() -> None:
+    [line] = written("log('x', fact={1, }, error=ValueError('y'), path=__import__('pathlib').Path('z'))")
+    assert line["path"] == "z"
+
+
+@pytest.mark.parametrize("how", ["2>&-", "2>/dev/full", "2> >(exec true)"])
+def test_log_that_cannot_be_written_stops_nothing(how: str) -> None:
+    program = (
+        "from tokensvc.observability import configure, log, warn; configure(); import time; time.sleep(0.2); "
+        "[log('x') for _ in range(3)]; warn('y'); print('done')"
+    )
+    ran = subprocess.run(
+        ["bash", "-c", f'"$0" -c "$1" {how}', sys.executable, program],
+        capture_output=True,
+        timeout=SECONDS,
+        check=False,
+        text=True,
+    )
+    assert ran.stdout == "done\n"
