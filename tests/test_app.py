@@ -14,6 +14,7 @@ from tests.endpoints.local import ISSUER, NOW, Service
 from tests.replica import API_KEY, REDIRECT_URI, api_key_entry, ring_entry, tokens
 from tokensvc import app
 from tokensvc.errors import SettingsError
+from tokensvc.ledger.algebra import Continuity
 from tokensvc.ledger.memory import MemoryLedger
 from tokensvc.settings import Settings
 
@@ -86,14 +87,12 @@ def test_three_slashes_are_relative_and_four_absolute(ledger: str, path: Path | 
 def test_memory_ledger_begins_with_the_clock() -> None:
     with Service() as service:
         assert isinstance(service.app.state.service.server.ledger, MemoryLedger)
-        continuity = service.run(service.app.state.service.server.ledger.state(NOW)).continuity
-        assert continuity.marks_since == continuity.spent_since == NOW
+        state = service.run(service.app.state.service.server.ledger.state(NOW))
+        assert state.continuity == Continuity(spent_since=NOW, marks_since=NOW)
 
 
 def test_sqlite_ledger_is_shared_by_those_that_name_its_file(tmp_path: Path) -> None:
-    shared = {name: value for name, value in BARE.items() if name != "ledger"} | {
-        "ledger": f"sqlite:///{tmp_path}/l.db"
-    }
+    shared: dict[str, object] = {**BARE, "ledger": f"sqlite:///{tmp_path}/l.db"}
     with Service(shared) as one, Service(shared) as other:
         client, elsewhere = one.client(), other.client()
         issued = client.sign_in()

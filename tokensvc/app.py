@@ -1,8 +1,6 @@
 """The only place where settings become adapters, and adapters become routes."""
 
 import os
-import re
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,9 +10,7 @@ from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tokensvc import __version__
 from tokensvc import settings as environment
@@ -29,8 +25,10 @@ from tokensvc.endpoints import (
     token,
 )
 from tokensvc.endpoints.attempts import Attempts
-from tokensvc.endpoints.http import EXCEPTION_HANDLERS, header
-from tokensvc.endpoints.service import Secrets, Service, parse_introspection_secrets, parse_secrets
+from tokensvc.endpoints.http import EXCEPTION_HANDLERS
+from tokensvc.endpoints.middleware import Cors, RequestId
+from tokensvc.endpoints.secrets import Secrets, parse_introspection_secrets, parse_secrets
+from tokensvc.endpoints.service import Service
 from tokensvc.errors import SettingsError
 from tokensvc.identity.api_keys import ApiKeys
 from tokensvc.keyring import KeyRing
@@ -39,7 +37,7 @@ from tokensvc.ledger.algebra import State
 from tokensvc.ledger.marks import Mark, Subject, parse_denylist
 from tokensvc.ledger.memory import MemoryLedger
 from tokensvc.ledger.sqlite import SqliteLedger
-from tokensvc.observability import log, request_id, warn
+from tokensvc.observability import log, warn
 from tokensvc.protocol.client import Clients, Lifetimes
 from tokensvc.protocol.preregistered import parse_clients
 from tokensvc.protocol.redirect_uri import RedirectPolicy
@@ -51,9 +49,6 @@ from tokensvc.settings import Settings
 from tokensvc.tokens.sealer import Sealer
 
 Clock = Callable[[], int]
-
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
 
 _NOT_IGNORED = {
     "TOKENSVC_PEERS": "replicas share a sqlite ledger, and would not tell one another of revocations",
@@ -89,7 +84,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Starlette:
     service = _service(settings, clock, now)
     app = Starlette(
         routes=_routes(service),
-        middleware=[Middleware(_RequestId), Middleware(_Cors, paths=_cors_paths(service))],
+        middleware=[Middleware(RequestId), Middleware(Cors, paths=_cors_paths(service))],
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=_lifespan(service, marks),
     )
@@ -230,53 +225,6 @@ def _lifespan(service: Service, marks: dict[Subject, Mark]) -> Any:
         log("replica stopped")
 
     return lifespan
-
-
-class _Cors:
-    """For clients that are web pages: any origin may ask these paths, none with cookies.
-
-    Unknown well-known paths are among them, since a client that probes for metadata has to see the 404.
-    """
-
-    def __init__(self, app: ASGIApp, paths: frozenset[str]) -> None:
-        self._app = app
-        self._paths = paths
-        self._cors = CORSMiddleware(
-            app,
-            allow_origins=["*"],
-            allow_methods=["GET", "POST"],
-            allow_headers=["*"],
-            expose_headers=["WWW-Authenticate", "Retry-After"],
-            max_age=7200,
-        )
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope.get("path", "")
-        # What no page asked and no cache keeps needs no headers for either.
-        shared = "/.well-known/" in path or (path in self._paths and header(scope, b"origin") is not None)
-        await (self._cors if shared else self._app)(scope, receive, send)
-
-
-class _RequestId:
-    """Give every request an id, the balancer's own where it sends one, for the log and the answer."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        given = header(scope, b"x-request-id") or ""
-        identifier = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
-        request_id.set(identifier)
-
-        async def tagged(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"].append((b"x-request-id", identifier.encode()))
-            await send(message)
-
-        await self._app(scope, receive, tagged)
 
 
 def _milliseconds() -> int:

@@ -33,6 +33,7 @@ def _write(level: str, event: str, facts: dict[str, Any]) -> None:
     line = {"timestamp": datetime.now(UTC), "level": level, "event": event, **facts}
     if identifier := request_id.get():
         line["request_id"] = identifier
-    with suppress(OSError, ValueError):
+    # AttributeError: a program that was started without a standard error has None in its place.
+    with suppress(OSError, ValueError, AttributeError):
         sys.stderr.buffer.write(to_json(line, ensure_ascii=True, fallback=str) + b"\n")
         sys.stderr.buffer.flush()

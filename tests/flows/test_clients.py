@@ -207,16 +207,19 @@ def test_a_client_s_own_lifetimes_hold_for_it_alone(replica: Replica) -> None:
     assert other.redeem(other.code()).json()["expires_in"] == 3600
 
 
-def test_a_client_taken_out_of_the_setting_is_unknown_and_its_tokens_can_be_revoked(start: Start) -> None:
-    """401 at /token, a page at /authorize; its name is free for nobody."""
-    replica = start(clients=json.dumps(CLIENTS))
+def test_a_client_taken_out_of_the_setting_is_unknown_and_its_tokens_can_be_revoked(replica: Replica) -> None:
+    """401 at /token, a page at /authorize. Its tokens go by its handle, since its name means nothing any more."""
     client = known(replica, "short-lived")
     issued = tokens(client.redeem(client.code()))
-    replica.restart(clients="[]")
-    assert client.refresh(issued.refresh).status_code == 401
-    assert client.page()[1].status_code == 400
-    assert client.admin_revoke("client", "short-lived").status_code == 200
-    assert not client.active(issued.access)
+    handle = client.introspect(issued.access)["client_id"]
+    with replica.twin(clients="[]") as without:
+        client.url = without.url
+        assert client.refresh(issued.refresh).status_code == 401
+        assert client.page()[1].status_code == 400
+        assert client.admin_revoke("client", "short-lived").status_code == 400
+        assert client.active(issued.access)
+        assert client.admin_revoke("client", handle).status_code == 200
+        assert not client.active(issued.access)
 
 
 def test_a_service_with_an_unsafe_client_does_not_start() -> None:
@@ -225,19 +228,19 @@ def test_a_service_with_an_unsafe_client_does_not_start() -> None:
     assert "TOKENSVC_CLIENTS" in refusal(settings("memory://", free_port(), clients=unsafe))
 
 
-def test_without_registration_there_is_no_endpoint_and_none_is_advertised(start: Start) -> None:
+def test_without_registration_there_is_no_endpoint_and_none_is_advertised(replica: Replica) -> None:
     """TOKENSVC_REGISTRATION=off: the operator's clients alone. Those that had registered before are known still."""
-    replica = start(clients=json.dumps(CLIENTS))
     registered = Client(replica.url)
     issued = registered.sign_in()
-    replica.restart(registration="off")
-    client = known(replica, "command-line")
-    metadata = client.http.get(f"{replica.url}/.well-known/oauth-authorization-server").json()
-    assert "registration_endpoint" not in metadata
-    answer = client.http.post(f"{replica.url}/register", json={"redirect_uris": [PUBLIC]})
-    assert (answer.status_code, answer.json()["error"]) == (404, "not_found")
-    assert client.redeem(client.code()).status_code == 200
-    assert registered.refresh(issued.refresh).status_code == 200
+    with replica.twin(registration="off") as closed:
+        client = known(closed, "command-line")
+        metadata = client.http.get(f"{closed.url}/.well-known/oauth-authorization-server").json()
+        assert "registration_endpoint" not in metadata
+        answer = client.http.post(f"{closed.url}/register", json={"redirect_uris": [PUBLIC]})
+        assert (answer.status_code, answer.json()["error"]) == (404, "not_found")
+        assert client.redeem(client.code()).status_code == 200
+        registered.url = closed.url
+        assert registered.refresh(issued.refresh).status_code == 200
 
 
 def test_registration_may_take_an_initial_access_token(start: Start) -> None:
@@ -257,35 +260,38 @@ def test_registration_may_take_an_initial_access_token(start: Start) -> None:
     assert client.active(client.sign_in().access)
 
 
-def test_redirect_hosts_hold_at_registration_and_for_what_was_registered_before(start: Start) -> None:
+ALLOWED = [
+    "https://claude.ai/api/mcp/auth_callback",
+    "https://a.b.example.com/cb",
+    "cursor://anysphere.cursor-mcp/oauth/callback",
+    "http://localhost:1234/cb",
+]
+FORBIDDEN = [
+    "https://claude.ai.evil.org/cb",
+    "https://evilclaude.ai/cb",
+    "https://example.com/cb",
+    "https://notexample.com/cb",
+    "http://127.0.0.1:1234/cb",
+    "vscode://x/cb",
+]
+
+
+def test_redirect_hosts_hold_at_registration_and_for_what_was_registered_before(replica: Replica) -> None:
     """TOKENSVC_REDIRECT_HOSTS: hosts, hosts below a domain, private schemes. The operator's own clients are exempt."""
-    replica = start(clients=json.dumps(CLIENTS))
     early = Client(replica.url, redirect_uri="https://other.example.org/cb")
     early.register()
-    replica.restart(redirect_hosts="claude.ai,*.example.com,cursor:,localhost")
-    assert early.page()[1].status_code == 400
-    allowed = [
-        "https://claude.ai/api/mcp/auth_callback",
-        "https://a.b.example.com/cb",
-        "cursor://anysphere.cursor-mcp/oauth/callback",
-        "http://localhost:1234/cb",
-    ]
-    forbidden = [
-        "https://claude.ai.evil.org/cb",
-        "https://evilclaude.ai/cb",
-        "https://example.com/cb",
-        "https://notexample.com/cb",
-        "http://127.0.0.1:1234/cb",
-        "vscode://x/cb",
-    ]
-    for redirect_uri in allowed:
-        client = Client(replica.url, redirect_uri=redirect_uri)
-        client.register()
-        assert client.page()[1].status_code == 200, redirect_uri
-    for redirect_uri in forbidden:
-        answer = early.http.post(f"{replica.url}/register", json={"redirect_uris": [allowed[0], redirect_uri]})
-        assert (answer.status_code, answer.json()["error"]) == (400, "invalid_redirect_uri"), redirect_uri
-    assert known(replica, "command-line").page()[1].status_code == 200
+    with replica.twin(redirect_hosts="claude.ai,*.example.com,cursor:,localhost") as choosy:
+        early.url = choosy.url
+        assert early.page()[1].status_code == 400
+        for redirect_uri in ALLOWED:
+            client = Client(choosy.url, redirect_uri=redirect_uri)
+            client.register()
+            assert client.page()[1].status_code == 200, redirect_uri
+        for redirect_uri in FORBIDDEN:
+            metadata = {"redirect_uris": [ALLOWED[0], redirect_uri]}
+            answer = early.http.post(f"{choosy.url}/register", json=metadata)
+            assert (answer.status_code, answer.json()["error"]) == (400, "invalid_redirect_uri"), redirect_uri
+        assert known(choosy, "command-line").page()[1].status_code == 200
 
 
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])

@@ -28,6 +28,12 @@ from tests.replica import (
 DAY = 86_400
 
 
+@pytest.fixture(scope="module")
+def before(start: Start) -> Replica:
+    """How it was before a ring changed. It goes on running; the changed one is another replica on its ledger."""
+    return start()
+
+
 def test_a_dropped_key_ends_its_tokens_cleanly_and_leaves_clients_registered(start: Start) -> None:
     """Fault 21. Inactive, invalid_grant and an error page; and with the same client_id everybody signs in again."""
     replica = start()
@@ -45,67 +51,66 @@ def test_a_dropped_key_ends_its_tokens_cleanly_and_leaves_clients_registered(sta
     assert client.active(client.sign_in().access)
 
 
-def test_a_key_replaced_under_its_own_kid_ends_its_tokens_too(start: Start) -> None:
+def test_a_key_replaced_under_its_own_kid_ends_its_tokens_too(before: Replica) -> None:
     """Fault 21. A kid is only a name: it is the secret that counts."""
-    replica = start()
-    client = Client(replica.url)
+    client = Client(before.url)
     issued = client.sign_in()
-    replica.restart(keys=ring_entry("k1"))
-    assert client.introspect(issued.access) == {"active": False}
-    assert client.refresh(issued.refresh).json()["error"] == "invalid_grant"
-    assert client.active(client.sign_in().access)
+    with before.twin(keys=ring_entry("k1")) as after:
+        client.url = after.url
+        assert client.introspect(issued.access) == {"active": False}
+        assert client.refresh(issued.refresh).json()["error"] == "invalid_grant"
+        assert client.active(client.sign_in().access)
 
 
-def test_a_retired_key_still_opens_what_it_sealed_and_a_staged_one_opens_in_advance(start: Start) -> None:
-    """Fault 21. Rotation by restarts: nobody notices anything until the old key is dropped."""
-    replica = start()
-    old = replica.environment["TOKENSVC_KEYS"]
+def test_a_retired_key_still_opens_what_it_sealed_and_a_staged_one_opens_in_advance(before: Replica) -> None:
+    """Fault 21. Rotation, one step after the other: nobody notices anything until the old key is dropped."""
+    old = before.environment["TOKENSVC_KEYS"]
     staged = ring_entry("k2", str(int(time.time()) + DAY))
     active = staged.replace(staged.partition("@")[2].partition("=")[0], "1")
-    client = Client(replica.url)
-    first, code = client.sign_in(), client.code()
-    replica.restart(keys=f"{old},{staged}")
-    second = tokens(client.redeem(code))
-    assert kid(second.access) == "k1"
-    replica.restart(keys=f"{old},{active}")
-    third = tokens(client.refresh(first.refresh))
-    assert kid(third.access) == "k2"
-    # Another replica, where the key is staged still, opens what the first one sealed under it.
-    with replica.twin(keys=f"{old},{staged}") as behind:
-        follower = Client(behind.url, client_id=client.client_id)
-        assert all(follower.active(each.access) for each in (first, second, third))
-        assert kid(tokens(follower.refresh(third.refresh)).access) == "k1"
-    replica.restart(keys=active)
-    assert [client.active(each.access) for each in (first, second, third)] == [False, False, True]
+    client = Client(before.url)
+    first = client.sign_in()
+    with before.twin(keys=f"{old},{staged}") as early, before.twin(keys=f"{old},{active}") as late:
+        client.url = early.url
+        second = tokens(client.refresh(first.refresh))
+        assert kid(second.access) == "k1"
+        client.url = late.url
+        third = tokens(client.refresh(second.refresh))
+        assert kid(third.access) == "k2"
+        # Where the key is staged still, what was sealed under it elsewhere opens.
+        client.url = early.url
+        assert all(client.active(each.access) for each in (first, second, third))
+        assert kid(tokens(client.refresh(third.refresh)).access) == "k1"
+    with before.twin(keys=active) as dropped:
+        client.url = dropped.url
+        assert [client.active(each.access) for each in (first, second, third)] == [False, False, True]
 
 
-def test_a_dropped_client_key_ends_registrations_and_no_tokens(start: Start) -> None:
+def test_a_dropped_client_key_ends_registrations_and_no_tokens(before: Replica) -> None:
     """Fault 21, the other way: the client registers anew, and until then nothing else is lost."""
-    replica = start()
-    client = Client(replica.url)
+    client = Client(before.url)
     issued = client.sign_in()
-    replica.restart(client_keys=ring_entry("c2"))
-    refused = client.refresh(issued.refresh)
-    assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client")
-    _, page = client.page()
-    assert (page.status_code, "location" in page.headers) == (400, False)
-    assert client.active(issued.access)
-    client.client_id = ""
-    assert client.active(client.sign_in().access)
+    with before.twin(client_keys=ring_entry("c2")) as after:
+        client.url = after.url
+        refused = client.refresh(issued.refresh)
+        assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client")
+        _, page = client.page()
+        assert (page.status_code, "location" in page.headers) == (400, False)
+        assert client.active(issued.access)
+        client.client_id = ""
+        assert client.active(client.sign_in().access)
 
 
-def test_a_client_key_added_keeps_old_registrations(start: Start) -> None:
+def test_a_client_key_added_keeps_old_registrations(before: Replica) -> None:
     """Fault 21. An entry may also be carried over from the other ring."""
-    replica = start()
-    client = Client(replica.url)
+    client = Client(before.url)
     issued = client.sign_in()
-    old = replica.environment["TOKENSVC_CLIENT_KEYS"]
-    carried = replica.environment["TOKENSVC_KEYS"]
-    replica.restart(client_keys=f"{old},{carried}")
-    assert client.refresh(issued.refresh).status_code == 200
-    registered = Client(replica.url)
-    registered.register()
-    assert registered.client_id != client.client_id
+    rings = [before.environment[f"TOKENSVC_{name}"] for name in ("CLIENT_KEYS", "KEYS")]
+    with before.twin(client_keys=",".join(rings)) as after:
+        client.url = after.url
+        assert client.refresh(issued.refresh).status_code == 200
+        registered = Client(after.url)
+        registered.register()
+        assert registered.client_id != client.client_id
 
 
 @pytest.fixture(scope="module")
@@ -174,17 +179,17 @@ def test_a_token_under_another_days_key_does_not_open(production: Replica) -> No
         assert client.introspect(with_kid(issued, f"k1.{day}").access) == {"active": False}
 
 
-def test_changing_prefix_or_issuer_ends_every_artefact(start: Start) -> None:
+@pytest.mark.parametrize("change", ["prefix", "issuer"])
+def test_changing_prefix_or_issuer_ends_every_artefact(before: Replica, change: str) -> None:
     """Fault 24, by the operator's own hand."""
-    replica = start()
-    client = Client(replica.url)
+    client = Client(before.url)
     issued = client.sign_in()
-    replica.restart(token_prefix="ov")
-    assert client.introspect(issued.access) == {"active": False}
-    assert client.introspect(issued.access.replace("tsat_", "ovat_")) == {"active": False}
-    assert client.refresh(issued.refresh).status_code == 401
-    replica.restart(token_prefix="ts", issuer=f"http://localhost:{replica.port}")
-    assert client.introspect(issued.access) == {"active": False}
+    changes = {"token_prefix": "ov"} if change == "prefix" else {"issuer": f"http://localhost:{before.port}"}
+    with before.twin(**changes) as after:
+        client.url = after.url
+        assert client.introspect(issued.access) == {"active": False}
+        assert client.introspect(issued.access.replace("tsat_", "ovat_")) == {"active": False}
+        assert client.refresh(issued.refresh).status_code == 401
 
 
 @pytest.mark.parametrize("ring", ["keys", "client_keys"])

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from tokensvc.errors import InvalidGrant, InvalidRequest, InvalidTarget
-from tokensvc.grants.minting import Issued, advance, check_client, mint, open_parent, refusal
+from tokensvc.errors import InvalidGrant, InvalidRequest
+from tokensvc.grants.minting import Issued, advance, check_client, check_resource, mint, open_parent, refusal
 from tokensvc.identity import SignedIn
 from tokensvc.protocol.client import Client
 from tokensvc.protocol.pkce import check_verifier
@@ -11,7 +11,6 @@ from tokensvc.protocol.server import AuthorizationServer
 from tokensvc.tokens.kinds import (
     AuthorizationCode,
     AuthorizationRequest,
-    RefreshToken,
     digest,
     new_family,
     subjects_of,
@@ -60,16 +59,6 @@ async def grant(parameters: Mapping[str, str], client: Client, server: Authoriza
         raise refusal(AuthorizationCode, error.reason, code) from None
     check_resource(parameters.get("resource"), code, server)
     return mint(code, await advance(code, client, server, now), client, server, now, code.scope)
-
-
-def check_resource(
-    requested: str | None, parent: AuthorizationCode | RefreshToken, server: AuthorizationServer
-) -> None:
-    """InvalidGrant for a resource that was taken away, InvalidTarget for another than the grant's (RFC 8707 §2.2)."""
-    if server.resources.sealed(parent.resource) is None:
-        raise refusal(type(parent), "its resource is not served any more", parent)
-    if requested is not None and server.resources.find(requested).digest != parent.resource:
-        raise InvalidTarget("the grant is for another resource")
 
 
 def _redirect_digest(redirect_uri: str) -> str:

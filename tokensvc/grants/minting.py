@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from tokensvc.errors import InvalidGrant, ReplayedGrant
+from tokensvc.errors import InvalidGrant, InvalidTarget, ReplayedGrant
 from tokensvc.identity import IdentityEnded
 from tokensvc.ledger import Advanced, Replayed, Step
 from tokensvc.ledger.marks import Dead
@@ -93,6 +93,16 @@ def mint(parent: Grant, step: Advanced, client: Client, server: AuthorizationSer
 def check_client(parent: AuthorizationCode | RefreshToken, client: Client) -> None:
     if parent.client != client.handle:
         raise refusal(type(parent), f"issued to another client, presented by {client.handle}", parent)
+
+
+def check_resource(
+    requested: str | None, parent: AuthorizationCode | RefreshToken, server: AuthorizationServer
+) -> None:
+    """InvalidGrant for a resource that was taken away, InvalidTarget for another than the grant's (RFC 8707 §2.2)."""
+    if server.resources.sealed(parent.resource) is None:
+        raise refusal(type(parent), "its resource is not served any more", parent)
+    if requested is not None and server.resources.find(requested).digest != parent.resource:
+        raise InvalidTarget("the grant is for another resource")
 
 
 def refusal(

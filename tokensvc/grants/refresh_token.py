@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 
 from tokensvc.errors import InvalidRequest
-from tokensvc.grants.authorization_code import check_resource
-from tokensvc.grants.minting import Issued, advance, check_client, mint, open_parent, refusal
+from tokensvc.grants.minting import Issued, advance, check_client, check_resource, mint, open_parent, refusal
 from tokensvc.protocol.client import Client
 from tokensvc.protocol.server import AuthorizationServer
 from tokensvc.tokens.kinds import RefreshToken

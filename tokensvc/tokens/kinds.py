@@ -47,7 +47,7 @@ class Grant(Artefact):
     @property
     def subjects(self) -> tuple[Subject, ...]:
         """Whatever a mark on it would end this artefact."""
-        return (*subjects_of(self.identity, self.credential, self.client), ("family", self.family))
+        return (*subjects_of(self.identity, self.credential, self.client), marks.family(self.family))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,8 @@ class AccessToken(Grant):
     def subjects(self) -> tuple[Subject, ...]:
         return (
             *subjects_of(self.identity, self.credential, self.client),
-            ("family", self.family),
-            ("token", self.jti),
+            marks.family(self.family),
+            marks.token(self.jti),
         )
 
 
@@ -142,11 +142,11 @@ def subjects_of(identity: Identity, credential: str, client: str) -> tuple[Subje
     account, user, _ = identity
     return (
         marks.EVERYTHING,
-        ("account", account),
-        ("user", account, user),
-        ("user-client", account, user, client),
-        ("credential", credential),
-        ("client", client),
+        marks.account(account),
+        marks.user(account, user),
+        marks.user_client(account, user, client),
+        marks.credential(credential),
+        marks.client(client),
     )
 
 

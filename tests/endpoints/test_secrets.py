@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tokensvc.endpoints.service import Secrets, parse_introspection_secrets, parse_secrets
+from tokensvc.endpoints.secrets import Secrets, parse_introspection_secrets, parse_secrets
 from tokensvc.errors import InvalidToken, SettingsError
 from tokensvc.protocol.resource_indicator import Resources
 
