@@ -250,9 +250,7 @@ def test_access_token_carries_what_was_asked_and_the_refresh_token_the_whole_gra
             assert issued.response["scope"] == client.introspect(issued.access)["scope"] == granted
 
 
-def test_scope_that_nobody_granted_never_takes_the_place_of_a_gone_one(
-    service: Service, client: Client
-) -> None:
+def test_scope_that_nobody_granted_never_takes_the_place_of_a_gone_one(service: Service, client: Client) -> None:
     issued = client.sign_in()
     with service.changed(scopes=Scopes.parse("admin")):
         assert is_refused(client.refresh(issued.refresh))

@@ -121,7 +121,7 @@ class Opening:
         self._path = path
         self._start = start
         self._opened: Driver | Exception | None = None
-        self.thread = threading.Thread(target=self._open)
+        self.thread = threading.Thread(target=self._open, daemon=True)
         self.thread.start()
 
     def wait(self) -> Driver:
@@ -565,7 +565,7 @@ class TestThreads:
 
                 asyncio.run(steps())
 
-            threads = [threading.Thread(target=use, args=(number,)) for number in range(4)]
+            threads = [threading.Thread(target=use, args=(number,), daemon=True) for number in range(4)]
             for thread in threads:
                 thread.start()
             for thread in threads:

@@ -11,7 +11,7 @@ from tokensvc.errors import InvalidRedirectUri, UnknownClient
 from tokensvc.protocol.client import Client, Clients, Lifetimes
 from tokensvc.protocol.redirect_uri import RedirectPolicy
 from tokensvc.protocol.registration import Registration
-from tokensvc.tokens.kinds import client_handle
+from tokensvc.tokens.kinds import ClientId, client_handle
 
 SEALER = sealer()
 OPEN = RedirectPolicy.parse("")
@@ -77,3 +77,12 @@ def test_policy_of_today_is_for_clients_that_the_operator_did_not_register() -> 
         clients(strict).redirect_uri(stranger, URI)
     known = replace(KNOWN, redirects=stranger.redirects)
     assert clients(strict, known).redirect_uri(known, URI).text == URI
+
+
+def test_registration_of_a_later_release_is_unknown_or_read_in_part() -> None:
+    """Replicas of two releases run side by side."""
+    sealed = SEALER.unseal(ClientId, registered(), NOW)
+    later = SEALER.seal(replace(sealed, grants="az"), NOW)
+    assert clients().find(later, NOW).grant_types == ("authorization_code",)
+    with pytest.raises(UnknownClient):
+        clients().find(SEALER.seal(replace(sealed, method="j"), NOW), NOW)
