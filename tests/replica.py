@@ -39,6 +39,8 @@ REDIRECT_URI = "http://127.0.0.1:33418/callback"
 SECONDS = 30.0
 # Reading the machine's certificates takes longer than many a test, so it is done once.
 _TLS = ssl.create_default_context()
+# Shorter than the five seconds after which a replica closes an idle connection: it could do so while a request is sent.
+_LIMITS = httpx.Limits(keepalive_expiry=2)
 TLS = ssl.create_default_context()
 """For every HTTP client of the tests: to read the certificate authorities takes longer than a whole flow."""
 

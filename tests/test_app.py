@@ -30,8 +30,8 @@ def load(**changes: object) -> Settings:
     [
         ("keys", "hunter2"),
         ("keys", "k1=hunter2"),
-        ("keys", f"{ring_entry('k1')},{ring_entry('k1')}"),
-        ("keys", ring_entry("k1", "2099-01-01T00:00:00Z")),
+        pytest.param("keys", f"{ring_entry('k1')},{ring_entry('k1')}", id="keys-twice"),
+        pytest.param("keys", ring_entry("k1", "2099-01-01T00:00:00Z"), id="keys-none-active"),
         ("client_keys", "c1=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
         ("ledger", "sqlite://relative.db"),
         ("ledger", "postgres:///x"),

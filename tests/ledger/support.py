@@ -69,6 +69,9 @@ class Driver:
         self.ledger = ledger
         self._runner = asyncio.Runner()
 
+    def ready(self, now: int) -> None:
+        self.run(self.ledger.ready(now))
+
     def check(self, minted: Minted) -> None:
         self.run(self.ledger.check(minted))
 
@@ -95,6 +98,9 @@ class Driver:
 
     def merge(self, state: State, now: int) -> None:
         self.run(self.ledger.merge(state, now))
+
+    def marks(self, now: int) -> dict[Subject, Mark]:
+        return self.run(self.ledger.marks(now))
 
     def state(self, now: int) -> State:
         return self.run(self.ledger.state(now))

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from tests.ledger.conftest import Begin
 from tests.ledger.support import BEGAN, DAY, GRACE, NOW, SECOND, Driver, Grant
+from tokensvc.errors import TemporarilyUnavailable
 from tokensvc.ledger import Advanced, Decided, Replayed, Spent, Taken, marks
 from tokensvc.ledger.algebra import DENIED, MAX_GRACE, Continuity, Family, Offer, State
-from tokensvc.ledger.marks import MAX_AHEAD, Dead, Mark, Minted, Subject
+from tokensvc.ledger.marks import MAX_AHEAD, Dead, FutureMark, Mark, Minted, Subject
 
 GRANT = Grant()
 OTHER = Grant(family="other", account="corp", user="bob", client="web", credential="pass")
@@ -182,9 +183,9 @@ class TestMark:
 
     @pytest.mark.parametrize("subject", EACH_KIND, ids=kind_of)
     def test_a_mark_may_lie_5_seconds_ahead_and_no_more(self, ledger: Driver, subject: Subject) -> None:
-        with pytest.raises(ValueError, match="ahead"):
+        with pytest.raises(FutureMark, match="ahead"):
             ledger.mark(subject, Mark(NOW + MAX_AHEAD + 1, FOREVER), NOW)
-        with pytest.raises(ValueError, match="not_before"):
+        with pytest.raises(FutureMark):
             ledger.mark(subject, Mark(-1, FOREVER), NOW)
         assert not ledger.state(NOW).marks
         ledger.mark(subject, Mark(NOW + MAX_AHEAD, FOREVER), NOW)
@@ -430,7 +431,7 @@ class TestMerge:
     def test_a_mark_from_the_future_spoils_all_that_comes_with_it(self, ledger: Driver, ahead: Mark) -> None:
         before = ledger.state(NOW)
         marked = {**NEWS.marks, marks.account("acme"): ahead}
-        with pytest.raises(ValueError, match="not_before"):
+        with pytest.raises(FutureMark):
             ledger.merge(State(marked, NEWS.families, NEWS.spent, NEWS.offers, NEWS.continuity), NOW)
         assert ledger.state(NOW) == before
 
@@ -496,6 +497,33 @@ class TestMerge:
         )
         ledger.merge(crowd, NOW)
         assert ledger.state(NOW) == crowd
+
+
+class TestMarksInForce:
+    def test_they_are_those_of_the_state(self, ledger: Driver) -> None:
+        ledger.merge(NEWS, NOW)
+        ledger.mark(marks.token("fam.1"), Mark(NOW, FOREVER), NOW)
+        assert ledger.marks(NOW) == ledger.state(NOW).marks
+        assert len(ledger.marks(NOW)) == len(NEWS.marks) + 1
+
+    def test_what_has_expired_is_none_of_them(self, ledger: Driver) -> None:
+        ledger.mark(marks.account("acme"), Mark(NOW, NOW + SECOND), NOW)
+        assert list(ledger.marks(NOW + SECOND - 1)) == [marks.account("acme")]
+        assert not ledger.marks(NOW + SECOND)
+
+
+class TestReady:
+    def test_a_clock_may_lag_the_ledgers_by_5_seconds_and_no_more(self, ledger: Driver) -> None:
+        """What the later time has forgotten cannot be judged by the earlier one."""
+        ledger.ready(NOW)
+        ledger.ready(NOW - MAX_AHEAD)
+        with pytest.raises(TemporarilyUnavailable):
+            ledger.ready(NOW - MAX_AHEAD - 1)
+        ledger.ready(NOW - MAX_AHEAD)
+
+    def test_a_clock_that_runs_on_is_ready(self, ledger: Driver) -> None:
+        for day in range(3):
+            ledger.ready(NOW + day * DAY)
 
 
 class TestForgetting:

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.ledger.support import DAY, GRACE, NOW, SECOND, Driver, Grant
 from tokensvc.ledger import Advanced, Decided, Replayed, Spent, Taken
 from tokensvc.ledger.algebra import DENIED, Offer, State
-from tokensvc.ledger.marks import MAX_AHEAD, Dead, Mark, Minted, Subject
+from tokensvc.ledger.marks import MAX_AHEAD, Dead, FutureMark, Mark, Minted, Subject
 from tokensvc.ledger.memory import MemoryLedger
 from tokensvc.ledger.sqlite import SqliteLedger
 
@@ -156,7 +156,7 @@ class Known:
     def hear(self, other: "Known", part: Part, told_at: int, now: int) -> type[Exception] | None:
         news = other.news(part, told_at)
         if any(event.not_before > now + MAX_AHEAD for event in news if isinstance(event, Marked)):
-            return ValueError
+            return FutureMark
         self.events |= news
         if part == "all":
             self.spent_since = min(self.spent_since, other.spent_since)
@@ -348,7 +348,7 @@ class Fleet(RuleBasedStateMachine):
             replica.driver.ledger.mark(subject, Mark(not_before, FOREVER), replica.clock)
         )
         if ahead > MAX_AHEAD:
-            assert raised_by(outcome) is ValueError
+            assert raised_by(outcome) is FutureMark
         else:
             assert isinstance(outcome, Mark)
             assert outcome.not_before == expected
