@@ -11,7 +11,7 @@ bin := .venv/bin
 pip := $(bin)/python -m pip --no-input --disable-pip-version-check -qq
 checked := $(wildcard tokensvc tests benchmarks)
 
-.PHONY: help run test lint bench lock clean
+.PHONY: help run test soak lint bench lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -27,6 +27,9 @@ test: .venv/test ## get the parts that tests need, then lint, types, import cont
 	$(bin)/coverage run -m pytest -n $(WORKERS) --dist loadfile
 	@$(bin)/coverage combine -q
 	$(bin)/coverage report
+
+soak: .venv/test ## fuzz for longer: a million mutated tokens, 25,000 hostile requests
+	MUTATIONS=1000000 FUZZ_REQUESTS=25000 $(bin)/python -m pytest --timeout 3600 tests/fuzz tests/tokens/test_mutations.py
 
 lint: .venv/test ## lint, format, types and import contracts alone
 	$(bin)/ruff check $(checked)

@@ -37,12 +37,10 @@ INTROSPECTION_TOKEN = "introspection-secret-of-the-tests"
 ADMIN_TOKEN = "admin-secret-of-the-tests"
 REDIRECT_URI = "http://127.0.0.1:33418/callback"
 SECONDS = 30.0
-# Reading the machine's certificates takes longer than many a test, so it is done once.
-_TLS = ssl.create_default_context()
-# Shorter than the five seconds after which a replica closes an idle connection: it could do so while a request is sent.
-_LIMITS = httpx.Limits(keepalive_expiry=2)
 TLS = ssl.create_default_context()
 """For every HTTP client of the tests: to read the certificate authorities takes longer than a whole flow."""
+# Shorter than the five seconds after which a replica closes an idle connection: it could do so while a request is sent.
+LIMITS = httpx.Limits(keepalive_expiry=2)
 
 
 def ring_entry(kid: str, activation: str = "") -> str:
@@ -185,7 +183,7 @@ class Replica:
     def settled(self) -> list[dict[str, Any]]:
         """The log with all that was answered before now, which its reader may not have come to yet."""
         identifier = f"settled-{secrets.token_hex(8)}"
-        httpx.post(f"{self.url}/token", headers={"X-Request-ID": identifier}, verify=_TLS, timeout=SECONDS)
+        httpx.post(f"{self.url}/token", headers={"X-Request-ID": identifier}, verify=TLS, timeout=SECONDS)
         self.logged("token refused", request_id=identifier)
         return self.log
 
@@ -229,7 +227,7 @@ class Client:
     client_id: str = ""
     client_secret: str = ""
     api_key: str = API_KEY
-    http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=SECONDS, verify=TLS))
+    http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=SECONDS, verify=TLS, limits=LIMITS))
 
     def __post_init__(self) -> None:
         weakref.finalize(self, self.http.close)

@@ -125,6 +125,7 @@ def test_names_are_percent_encoded_where_a_slash_joins_them(service: Service, su
         {"kind": "user-client", "subject": "acme/ada"},
         {"kind": "user-client", "subject": "acme/ada", "client": ["x"]},
         {"kind": "client", "subject": ""},
+        {"kind": "client", "subject": "nobody"},
         {"kind": "family", "subject": "a b"},
         {"kind": "token", "subject": "a.b"},
         {"kind": "credential", "subject": "a" * 65},

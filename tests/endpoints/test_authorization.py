@@ -230,6 +230,13 @@ def test_page_shows_resource_scopes_and_host_and_hides_the_rest(client: Client) 
     assert client.client_id not in shown.text
 
 
+def test_decision_without_the_cookie_of_the_page_is_refused(client: Client) -> None:
+    url, shown = client.page()
+    client.http.cookies.clear()
+    for decision in ("allow", "deny"):
+        page(client.decide(url, shown, decision), 403)
+
+
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "evil"])
 def test_decision_that_another_site_sent_is_refused(client: Client, site: str) -> None:
     url, shown = client.page()
@@ -245,6 +252,9 @@ def test_program_that_probes_for_an_unknown_client_reads_json(client: Client) ->
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_client")
     assert answer.json()["registration_endpoint"] == f"{ISSUER}/register"
     assert client.http.get(client.authorize_url(), headers={"Accept": "application/json"}).status_code == 200
+    with Service({"registration": "off"}) as closed, closed.http() as http:
+        answer = http.get("/authorize?client_id=x", headers={"Accept": "application/json"})
+        assert answer.json().keys() == {"error", "error_description"}
 
 
 def test_head_asks_without_a_page(client: Client) -> None:

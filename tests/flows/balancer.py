@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests import parts
-from tests.replica import KNOWN_SECRETS, SECONDS, Client, free_port, leaks, wait_for
+from tests.replica import KNOWN_SECRETS, LIMITS, SECONDS, Client, free_port, leaks, wait_for
 
 TEMPLATE = Path(__file__).parents[2] / "deploy" / "nginx.conf"
 HOST = "127.0.0.1"
@@ -62,7 +62,7 @@ class Balancer:
         return ssl.create_default_context(cafile=str(self._certificate))
 
     def client(self) -> Client:
-        return Client(self.url, http=httpx.Client(verify=self.context, timeout=SECONDS))
+        return Client(self.url, http=httpx.Client(verify=self.context, timeout=SECONDS, limits=LIMITS))
 
     def start(self, replicas: Sequence[int]) -> Balancer:
         """Start nginx before the replicas on these ports."""

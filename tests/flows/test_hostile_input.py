@@ -23,7 +23,7 @@ import pytest
 from tests.flows.balancer import Balancer
 from tests.flows.conftest import LONG_KEY, Start
 from tests.flows.wire import connect, read_answer
-from tests.replica import ADMIN_TOKEN, INTROSPECTION_TOKEN, Client, Replica, hidden_inputs
+from tests.replica import ADMIN_TOKEN, INTROSPECTION_TOKEN, TLS, Client, Replica, hidden_inputs
 
 MUTATIONS = 500
 """Of each artefact, in each place."""
@@ -199,7 +199,7 @@ def test_a_header_of_a_megabyte_is_refused_before_it_has_arrived(replica: Replic
                 # Closed while this side was still sending, its answer lost with the connection.
                 status = 400
             assert status in {400, 431}
-    assert httpx.get(f"{replica.url}/healthz").status_code == 200
+    assert httpx.get(f"{replica.url}/healthz", verify=TLS).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/token", "/introspect", "/revoke", "/authorize", "/register", "/admin/revoke"])
@@ -238,10 +238,10 @@ def test_dots_without_end_are_refused_as_anything_else_is(replica: Replica) -> N
 def test_deep_json_is_refused_and_the_service_lives(replica: Replica, document: str) -> None:
     """Fault 23. At registration and at the operators' endpoint."""
     headers = {"Content-Type": "application/json"}
-    answer = httpx.post(f"{replica.url}/register", content=document, headers=headers)
+    answer = httpx.post(f"{replica.url}/register", content=document, headers=headers, verify=TLS)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_client_metadata")
     headers["Authorization"] = f"Bearer {ADMIN_TOKEN}"
-    answer = httpx.post(f"{replica.url}/admin/revoke", content=document, headers=headers)
+    answer = httpx.post(f"{replica.url}/admin/revoke", content=document, headers=headers, verify=TLS)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
 
 

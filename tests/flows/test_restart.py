@@ -19,7 +19,7 @@ import pytest
 
 from tests.flows.conftest import SQLITE, Start
 from tests.flows.wire import Answer, HeldRequest, Post, race
-from tests.replica import INTROSPECTION_TOKEN, SECONDS, Client, Replica, Tokens, tokens, wait_for
+from tests.replica import INTROSPECTION_TOKEN, SECONDS, TLS, Client, Replica, Tokens, tokens, wait_for
 
 IN_FLIGHT = 20
 
@@ -50,7 +50,7 @@ def kill_between_commit_and_response(replica: Replica, posts: Sequence[Post]) ->
             request.send()
         # One loop serves all connections in turn: when it answers this it has read what came before.
         for _ in range(2):
-            assert httpx.get(f"{replica.url}/healthz").status_code == 200
+            assert httpx.get(f"{replica.url}/healthz", verify=TLS).status_code == 200
         ledger.execute("ROLLBACK")
         commits, deadline = set[int](), time.monotonic() + 5
         while len(commits) < 3 and time.monotonic() < deadline:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import time
 
-from tests.replica import ADMIN_TOKEN, API_KEY, INTROSPECTION_TOKEN, Client, hidden_inputs, redirect_parameters
+import httpx
+
+from tests.replica import ADMIN_TOKEN, API_KEY, INTROSPECTION_TOKEN, TLS, Client, hidden_inputs, redirect_parameters
 
 
 class Material:
@@ -50,17 +53,24 @@ class Material:
         }
         self.renew_code()
 
-    def renew_code(self) -> None:
-        """A page stays good for ten minutes and any number of decisions."""
-        form = {"request": self.values["request"], "api_key": API_KEY, "decision": "allow"}
-        answer = self._public.http.post(f"{self._public.url}/authorize", data=form)
-        if answer.status_code != 303:
+    def keep_fresh(self) -> None:
+        """A code lives for a minute, a page for ten."""
+        if time.monotonic() > self._opened + 300:
             self._open_page()
-            return self.renew_code()
+        if time.monotonic() > self._allowed + 30:
+            self.renew_code()
+
+    def renew_code(self) -> None:
+        """A page is good for any number of decisions."""
+        form = {"request": self.values["request"], "api_key": API_KEY, "decision": "allow"}
+        cookie = {"Cookie": self.values["cookie"]}
+        answer = httpx.post(f"{self._public.url}/authorize", data=form, headers=cookie, verify=TLS)
+        assert answer.status_code == 303, answer.text
         self.values["code"] = redirect_parameters(answer)["code"]
-        return None
+        self._allowed = time.monotonic()
 
     def _open_page(self) -> None:
         _, page = self._public.page()
         self.values["request"] = hidden_inputs(page.text)["request"]
         self.values["cookie"] = page.headers.get_list("set-cookie")[-1].partition(";")[0]
+        self._opened = time.monotonic()

@@ -153,7 +153,7 @@ def test_credential_is_eight_bytes_that_reveal_neither_key_nor_hash() -> None:
 
 
 def test_new_keys_are_long_random_and_carry_the_prefix() -> None:
-    made = [new_api_key(ADA, "ov") for _ in range(100)]
+    made = [new_api_key(ADA, "ov_key") for _ in range(100)]
     assert len({key for key, _ in made}) == 100
     assert all(key.startswith("ov_key_") and len(key) >= 50 for key, _ in made)
     assert not any(key in listed for key, listed in made)

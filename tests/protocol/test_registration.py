@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.tokens.examples import NOW, sealer
+from tests.tokens.examples import NOW, entry, sealer
 from tokensvc.errors import InvalidClientMetadata, InvalidRedirectUri
 from tokensvc.protocol.redirect_uri import RedirectPolicy
 from tokensvc.protocol.registration import MOST_REDIRECTS, NAME_BYTES, Registration
@@ -87,6 +87,15 @@ def test_name_is_echoed_and_sealed_short_without_control_characters(name: str) -
     assert len(kept.encode()) <= NAME_BYTES
     assert not [character for character in kept if unicodedata.category(character) == "Cc"]
     assert len(response["client_id"]) <= 512
+
+
+def test_registration_that_does_not_fit_is_refused() -> None:
+    """The longest kid, eight redirect URIs, and a name that JSON doubles."""
+    longest = sealer(client_keys=entry("c" * 16))
+    registration = Registration.parse({"redirect_uris": URIS[:MOST_REDIRECTS], "client_name": '"' * 48}, OPEN)
+    with pytest.raises(InvalidClientMetadata, match="does not fit"):
+        registration.seal(longest, NOW)
+    assert len(str(registration.seal(SEALER, NOW)["client_id"])) <= 512
 
 
 def test_long_name_is_cut_between_characters() -> None:

@@ -1,7 +1,11 @@
-"""What every request passes through: its id, and for clients that are web pages, leave to ask from any origin."""
+"""What every request passes through: its id, and for clients that are web pages, leave to ask from any origin.
+
+Both hand on what is to be awaited instead of awaiting it, which spares every request as many coroutines.
+"""
 
 import re
 import secrets
+from collections.abc import Awaitable
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,11 +34,11 @@ class Cors:
             max_age=7200,
         )
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         path = scope.get("path", "")
         # What no page asked and no cache keeps needs no headers for either.
         shared = "/.well-known/" in path or (path in self._paths and header(scope, b"origin") is not None)
-        await (self._cors if shared else self._app)(scope, receive, send)
+        return (self._cors if shared else self._app)(scope, receive, send)
 
 
 class RequestId:
@@ -43,17 +47,16 @@ class RequestId:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         given = header(scope, b"x-request-id") or ""
         identifier = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         request_id.set(identifier)
 
-        async def tagged(message: Message) -> None:
+        def tagged(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 message["headers"].append((b"x-request-id", identifier.encode()))
-            await send(message)
+            return send(message)
 
-        await self._app(scope, receive, tagged)
+        return self._app(scope, receive, tagged)

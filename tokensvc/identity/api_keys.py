@@ -47,11 +47,14 @@ class ApiKeys:
         return cls(keys)
 
     async def sign_in(self, secret: str, now: int) -> SignedIn | None:
-        # Pasted keys bring spaces and line ends along.
-        key = self._by_digest.get(hashlib.sha256(secret.strip().encode()).hexdigest())
+        # As it is, or without the spaces and line ends that pasting brings along.
+        key = self._find(secret) or (self._find(secret.strip()) if secret.strip() else None)
         if key is None or key.activates > now:
             return None
         return SignedIn(key.identity, key.credential)
+
+    def _find(self, secret: str) -> _ApiKey | None:
+        return self._by_digest.get(hashlib.sha256(secret.encode()).hexdigest())
 
     async def confirm(self, credential: str, identity: Identity, now: int) -> None:  # noqa: ARG002  # the port's
         key = self._by_credential.get(credential)
