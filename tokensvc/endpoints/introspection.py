@@ -37,20 +37,23 @@ async def introspect(request: Request) -> Response:
         raise InvalidRequest("token is missing")
     await service.server.ledger.ready(now)
     try:
-        token = await _active(parameters["token"], resource, service.server, now)
+        token, exp = await _active(parameters["token"], resource, service.server, now)
     except _Inactive as inactive:
         warn("token inactive", reason=str(inactive), family=inactive.family, client=inactive.client)
         return JsonResponse({"active": False}, headers=NO_STORE)
-    return JsonResponse(_response(token, resource, service.server), headers=NO_STORE)
+    return JsonResponse(_response(token, exp, resource, service.server), headers=NO_STORE)
 
 
-async def _active(value: str, resource: Resource | None, server: AuthorizationServer, now: int) -> AccessToken:
-    """The token, if it is active for this resource. Raises _Inactive."""
+async def _active(
+    value: str, resource: Resource | None, server: AuthorizationServer, now: int
+) -> tuple[AccessToken, int]:
+    """The token and when it expires, if it is active for this resource. Raises _Inactive."""
     try:
         token = server.sealer.unseal(AccessToken, value, now)
     except Unsealable as error:
         raise _Inactive(str(error)) from None
-    if now >= min(token.exp, token.iat + server.clients.lifetimes(token.client).access):
+    exp = min(token.exp, token.iat + server.clients.lifetimes(token.client).access)
+    if now >= exp:
         raise _Inactive("expired", token)
     if resource is None or token.resource != resource.digest:
         raise _Inactive("for another resource", token)
@@ -59,10 +62,10 @@ async def _active(value: str, resource: Resource | None, server: AuthorizationSe
         await server.identities.confirm(token.credential, token.identity, now)
     except (Dead, IdentityEnded) as ended:
         raise _Inactive(str(ended), token) from None
-    return token
+    return token, exp
 
 
-def _response(token: AccessToken, resource: Resource | None, server: AuthorizationServer) -> dict[str, Any]:
+def _response(token: AccessToken, exp: int, resource: Resource | None, server: AuthorizationServer) -> dict[str, Any]:
     account, user, role = token.identity
     return {
         "active": True,
@@ -73,7 +76,7 @@ def _response(token: AccessToken, resource: Resource | None, server: Authorizati
         "scope": token.scope,
         "token_type": "Bearer",
         "iat": token.iat // 1000,
-        "exp": min(token.exp, token.iat + server.clients.lifetimes(token.client).access) // 1000,
+        "exp": exp // 1000,
         "jti": token.jti,
         "family": token.family,
         "account": account,

@@ -1,11 +1,7 @@
-"""What every request passes through: its id, and for clients that are web pages, leave to ask from any origin.
-
-Both hand on what is to be awaited instead of awaiting it, which spares every request as many coroutines.
-"""
+"""What every request passes through: its id, and for clients that are web pages, leave to ask from any origin."""
 
 import re
 import secrets
-from collections.abc import Awaitable
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -34,11 +30,11 @@ class Cors:
             max_age=7200,
         )
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
         # What no page asked and no cache keeps needs no headers for either.
         shared = "/.well-known/" in path or (path in self._paths and header(scope, b"origin") is not None)
-        return (self._cors if shared else self._app)(scope, receive, send)
+        await (self._cors if shared else self._app)(scope, receive, send)
 
 
 class RequestId:
@@ -47,16 +43,17 @@ class RequestId:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            return self._app(scope, receive, send)
+            await self._app(scope, receive, send)
+            return
         given = header(scope, b"x-request-id") or ""
         identifier = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         request_id.set(identifier)
 
-        def tagged(message: Message) -> Awaitable[None]:
+        async def tagged(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"].append((b"x-request-id", identifier.encode()))
-            return send(message)
+            await send(message)
 
-        return self._app(scope, receive, tagged)
+        await self._app(scope, receive, tagged)

@@ -3,12 +3,14 @@
 An identity source answers two questions: whose secret is this, and is what that secret authorized still true?
 """
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 from urllib.parse import quote, unquote
 
 _LONGEST = 128
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]*")
 
 
 class Identity(NamedTuple):
@@ -47,7 +49,7 @@ class IdentitySource(Protocol):
 
 
 def quote_part(part: str) -> str:
-    return quote(part, safe="")
+    return part if _UNRESERVED.fullmatch(part) else quote(part, safe="")
 
 
 def parse_identity(text: str) -> Identity:

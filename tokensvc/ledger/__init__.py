@@ -6,15 +6,13 @@ errors.TemporarilyUnavailable: what it cannot answer is never a refusal.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from tokensvc.ledger.algebra import Offer, State
 from tokensvc.ledger.marks import Mark, Minted, Subject
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """The use of one generation of a family. `expires` is when the last artefact minted from it ends.
 
     `expires` is in milliseconds since the epoch, `grace` in milliseconds.
@@ -27,8 +25,7 @@ class Step:
     grace: int
 
 
-@dataclass(frozen=True, slots=True)
-class Advanced:
+class Advanced(NamedTuple):
     """What to mint: the artefacts of generation `head`."""
 
     head: int

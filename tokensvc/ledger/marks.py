@@ -6,7 +6,6 @@ subjects can sign in again: a later authorization lives.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from tokensvc.errors import SettingsError
@@ -36,8 +35,7 @@ class Mark(NamedTuple):
     expires: int
 
 
-@dataclass(frozen=True, slots=True)
-class Minted:
+class Minted(NamedTuple):
     """What the ledger judges of an artefact: the subjects that could end it, and when a person authorized it."""
 
     subjects: tuple[Subject, ...]
