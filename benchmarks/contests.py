@@ -94,8 +94,10 @@ def run(contest: Contest, rounds: int, bounds: Bounds) -> Result:
     samples: dict[str, list[Sample]] = {entry.name: [] for entry in contest.entries}
     for entry in contest.entries:
         drive(entry.server.port, entry.chains, WARM_UP)
-    for _ in range(rounds):
-        for entry in contest.entries:
+    for turn in range(rounds):
+        # Everybody is first, and everybody comes after everybody, about as often.
+        start = turn % len(contest.entries)
+        for entry in (*contest.entries[start:], *contest.entries[:start]):
             samples[entry.name].append(_measure(entry, bounds))
     return Result(contest, samples)
 
