@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from hypothesis import HealthCheck, settings
 
 from tokensvc.ledger import Advanced, Ledger, Step, marks
 from tokensvc.ledger.algebra import Offer, State
-from tokensvc.ledger.marks import Dead, Mark, Minted, Subject
+from tokensvc.ledger.marks import Dead, Mark, Subject
 
 SECOND = 1_000
 DAY = 86_400 * SECOND
@@ -22,6 +22,13 @@ unhurried = settings(suppress_health_check=[HealthCheck.too_slow])
 """The first text that hypothesis makes on a machine takes it a second, or several on a busy one."""
 
 Result = TypeVar("Result")
+
+
+class Minted(NamedTuple):
+    """What the ledger judges of an artefact."""
+
+    subjects: tuple[Subject, ...]
+    authorized_at: int
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.ledger.support import Minted
 from tokensvc.ledger import algebra
 from tokensvc.ledger.algebra import (
     CONFLICT,
@@ -21,7 +22,7 @@ from tokensvc.ledger.algebra import (
     forget,
     join,
 )
-from tokensvc.ledger.marks import EVERYTHING, Dead, Mark, Marks, Minted, Subject, family, token, user
+from tokensvc.ledger.marks import EVERYTHING, Dead, Mark, Marks, Subject, family, token, user
 
 NOTHING = State()
 GRACE = 60_000

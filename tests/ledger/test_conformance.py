@@ -7,11 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.ledger.conftest import Begin
-from tests.ledger.support import BEGAN, DAY, GRACE, NOW, SECOND, Driver, Grant
+from tests.ledger.support import BEGAN, DAY, GRACE, NOW, SECOND, Driver, Grant, Minted
 from tokensvc.errors import TemporarilyUnavailable
 from tokensvc.ledger import Advanced, Decided, Replayed, Spent, Taken, marks
 from tokensvc.ledger.algebra import DENIED, MAX_GRACE, Continuity, Family, Offer, State
-from tokensvc.ledger.marks import MAX_AHEAD, Dead, FutureMark, Mark, Minted, Subject
+from tokensvc.ledger.marks import MAX_AHEAD, Dead, FutureMark, Mark, Subject
 
 GRANT = Grant()
 OTHER = Grant(family="other", account="corp", user="bob", client="web", credential="pass")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tests.ledger.support import DAY, NOW, unhurried
+from tests.ledger.support import DAY, NOW, Minted, unhurried
 from tokensvc.errors import SettingsError
 from tokensvc.identity import Identity, parse_identity
 from tokensvc.ledger import marks
@@ -18,7 +18,6 @@ from tokensvc.ledger.marks import (
     Dead,
     Mark,
     Marks,
-    Minted,
     Subject,
     join_marks,
     parse_denylist,

@@ -18,11 +18,11 @@ from typing import Any
 
 import pytest
 
-from tests.ledger.support import BEGAN, DAY, GRACE, NOW, SECOND, Driver, Grant
+from tests.ledger.support import BEGAN, DAY, GRACE, NOW, SECOND, Driver, Grant, Minted
 from tokensvc.errors import TemporarilyUnavailable
 from tokensvc.ledger import Advanced, Replayed, Spent, marks, sqlite
 from tokensvc.ledger.algebra import Continuity, State
-from tokensvc.ledger.marks import Dead, Mark, Minted
+from tokensvc.ledger.marks import Dead, Mark
 from tokensvc.ledger.sqlite import SqliteLedger
 
 ROOT = Path(__file__).parents[2]

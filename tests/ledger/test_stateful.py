@@ -15,10 +15,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.ledger.support import DAY, GRACE, NOW, SECOND, Driver, Grant
+from tests.ledger.support import DAY, GRACE, NOW, SECOND, Driver, Grant, Minted
 from tokensvc.ledger import Advanced, Decided, Replayed, Spent, Taken
 from tokensvc.ledger.algebra import DENIED, Offer, State
-from tokensvc.ledger.marks import MAX_AHEAD, Dead, FutureMark, Mark, Minted, Subject
+from tokensvc.ledger.marks import MAX_AHEAD, Dead, FutureMark, Mark, Subject
 from tokensvc.ledger.memory import MemoryLedger
 from tokensvc.ledger.sqlite import SqliteLedger
 

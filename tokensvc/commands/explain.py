@@ -173,7 +173,7 @@ def _marked(grant: Grant, url: str) -> list[str]:
     except (KeyError, TypeError, ValueError):
         raise CommandFailed("what answered is no replica of this version") from None
     try:
-        marks.check(grant.minted)
+        marks.check(grant)
     except Dead as dead:
         return [str(dead)]
     return []

@@ -58,7 +58,7 @@ async def _active(
     if resource is None or token.resource != resource.digest:
         raise _Inactive("for another resource", token)
     try:
-        await server.ledger.check(token.minted)
+        await server.ledger.check(token)
         await server.identities.confirm(token.credential, token.identity, now)
     except (Dead, IdentityEnded) as ended:
         raise _Inactive(str(ended), token) from None

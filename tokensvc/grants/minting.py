@@ -47,7 +47,7 @@ async def advance(
         await server.identities.confirm(parent.credential, parent.identity, now)
         generation = parent.generation if isinstance(parent, RefreshToken) else 0
         expires = max(parent.exp, _access_expiry(client, now), _refresh_expiry(parent, client, now))
-        step = Step(parent.family, generation, parent.minted, expires, server.grace)
+        step = Step(parent.family, generation, parent, expires, server.grace)
         return await server.ledger.advance(step, now)
     except IdentityEnded as ended:
         raise refusal(type(parent), str(ended), parent) from None

@@ -8,7 +8,7 @@ errors.TemporarilyUnavailable: what it cannot answer is never a refusal.
 from collections.abc import Iterable
 from typing import Literal, NamedTuple, Protocol
 
-from tokensvc.ledger.algebra import Offer, State
+from tokensvc.ledger.algebra import Continuity, Offer, State
 from tokensvc.ledger.marks import Mark, Minted, Subject
 
 
@@ -30,6 +30,21 @@ class Advanced(NamedTuple):
 
     head: int
     outcome: Literal["advanced", "trusted", "repeated"]
+
+
+class Feed(NamedTuple):
+    """Marks in the order in which they came, and the position up to which they are told."""
+
+    marks: dict[Subject, Mark]
+    position: int
+
+
+class Summary(NamedTuple):
+    """What doctor compares: the kind of ledger, since when it is complete, and how many families it knows."""
+
+    kind: str
+    continuity: Continuity
+    families: int
 
 
 class Replayed(Exception):
@@ -92,6 +107,14 @@ class Ledger(Protocol):
 
     async def marks(self, now: int) -> dict[Subject, Mark]:
         """The marks that are in force."""
+
+    async def feed(self, position: int, most: int, now: int) -> Feed:
+        """The marks in force that came after a position in this process, by at most so many changes.
+
+        Cheap where nothing came. 0 is the beginning, and a position that is not known here means it too.
+        """
+
+    async def summary(self, now: int) -> Summary: ...
 
     async def state(self, now: int) -> State:
         """All that is known and not expired."""

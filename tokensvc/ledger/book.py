@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from tokensvc.errors import TemporarilyUnavailable
-from tokensvc.ledger import Advanced, Decided, Replayed, Spent, Step, Taken, algebra
+from tokensvc.ledger import Advanced, Decided, Feed, Replayed, Spent, Step, Taken, algebra
 from tokensvc.ledger.algebra import MAX_GRACE, Continuity, Family, Offer, State
 from tokensvc.ledger.marks import (
     FINAL,
@@ -126,6 +126,11 @@ def merge(book: Book, news: State, now: int) -> None:
     for code, joined_offer in joined.offers.items():
         book.put_offer(code, joined_offer)
     book.continuity = joined.continuity or book.continuity
+
+
+def feed(marks: Marks, position: int, most: int, now: int) -> Feed:
+    found, reached = marks.since(position, most)
+    return Feed({subject: mark for subject, mark in found.items() if mark.expires > now}, reached)
 
 
 def check_clock(latest: int, now: int) -> None:

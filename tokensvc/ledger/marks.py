@@ -6,7 +6,7 @@ subjects can sign in again: a later authorization lives.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from tokensvc.errors import SettingsError
 from tokensvc.identity import quote_part, unquote_part
@@ -22,6 +22,7 @@ RETENTION = 366 * 86_400_000
 """How long a mark on a subject is kept after its `not_before`: the ceiling of every lifetime, in milliseconds."""
 
 FINAL = frozenset({"family", "token"})
+_COMPACT = 1024
 _PARTS = {"everything": 0, "account": 1, "user": 2, "user-client": 3}
 _FORMS = {"token": "a jti", "family": "the family that introspection names", "credential": "a digest"}
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -35,11 +36,16 @@ class Mark(NamedTuple):
     expires: int
 
 
-class Minted(NamedTuple):
-    """What the ledger judges of an artefact: the subjects that could end it, and when a person authorized it."""
+class Minted(Protocol):
+    """What the ledger judges of an artefact: the subjects that could end it, and when a person authorized it.
 
-    subjects: tuple[Subject, ...]
-    authorized_at: int
+    Subjects are asked for only where there are marks.
+    """
+
+    @property
+    def subjects(self) -> tuple[Subject, ...]: ...
+    @property
+    def authorized_at(self) -> int: ...
 
 
 class FutureMark(ValueError):
@@ -108,10 +114,12 @@ def check_not_before(not_before: int, now: int) -> None:
 
 
 class Marks:
-    """A table of marks that answers whether something minted is dead."""
+    """A table of marks that answers whether something minted is dead. `position` counts the changes so far."""
 
     def __init__(self, marks: Mapping[Subject, Mark] | None = None) -> None:
         self._marks = dict(marks or {})
+        self.position = len(self._marks)
+        self._changed = list(self._marks)
         self.highest = max((mark.not_before for mark in self._marks.values()), default=-1)
 
     def __iter__(self) -> Iterator[tuple[Subject, Mark]]:
@@ -141,10 +149,29 @@ class Marks:
         """Merge one mark in, by maximum."""
         self.highest = max(self.highest, mark.not_before)
         present = self._marks.get(subject)
-        self._marks[subject] = join_marks(present, mark) if present else mark
+        self._marks[subject] = joined = join_marks(present, mark) if present else mark
+        if present is None or joined.not_before > present.not_before:
+            self.position += 1
+            self._changed.append(subject)
+
+    def since(self, position: int, most: int) -> tuple[dict[Subject, Mark], int]:
+        """What was put or raised after a position, at most so many changes, and the position that this leads to.
+
+        A position that was never reached here means from the beginning, and so does one that is too long ago.
+        """
+        begin = len(self._changed) - (self.position - position)
+        if position > self.position or begin < 0:
+            begin = 0
+        named = self._changed[begin : begin + most]
+        left = len(self._changed) - begin - len(named)
+        return {subject: self._marks[subject] for subject in named if subject in self._marks}, self.position - left
 
     def forget(self, now: int) -> None:
         self._marks = {subject: mark for subject, mark in self._marks.items() if mark.expires > now}
+        if len(self._changed) > 2 * len(self._marks) + _COMPACT:
+            # The last change of each, in their order: whatever came after a position is still among as many at the end.
+            latest = [subject for subject in dict.fromkeys(reversed(self._changed)) if subject in self._marks]
+            self._changed = latest[::-1]
 
 
 def join_marks(one: Mark, other: Mark) -> Mark:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from tokensvc.ledger import Advanced, Step, algebra, book
+from tokensvc.ledger import Advanced, Feed, Step, Summary, algebra, book
 from tokensvc.ledger.algebra import Continuity, Family, Offer, State
 from tokensvc.ledger.marks import Mark, Marks, Minted, Subject
 
@@ -57,6 +57,13 @@ class MemoryLedger:
     async def marks(self, now: int) -> dict[Subject, Mark]:
         return {subject: mark for subject, mark in self._book.marks if mark.expires > now}
 
+    async def feed(self, position: int, most: int, now: int) -> Feed:
+        return book.feed(self._book.marks, position, most, now)
+
+    async def summary(self, now: int) -> Summary:
+        self._sweep(now)
+        return Summary("memory", self._book.continuity, self._book.families)
+
     async def state(self, now: int) -> State:
         return algebra.forget(self._book.state(), now)
 
@@ -85,6 +92,10 @@ class _MemoryBook:
 
     def put_mark(self, subject: Subject, mark: Mark) -> None:
         self.marks.put(subject, mark)
+
+    @property
+    def families(self) -> int:
+        return len(self._families)
 
     def family(self, name: str) -> Family | None:
         return self._families.get(name)

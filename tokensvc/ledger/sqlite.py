@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 from tokensvc.errors import TemporarilyUnavailable
-from tokensvc.ledger import Advanced, Step, book
+from tokensvc.ledger import Advanced, Feed, Step, Summary, book
 from tokensvc.ledger.algebra import Continuity, Family, Offer, State
 from tokensvc.ledger.marks import Mark, Marks, Minted, Subject, subject_text
 from tokensvc.ledger.witness import Witness
@@ -63,10 +63,11 @@ class SqliteLedger:
                 reading = opened.enter_context(closing(_connect(path)))
                 self._writer = _Writer(path, writing)
                 self.restored = self._writer.begin(now)
-                self._mirror = _Mirror(reading)
+                self._reading, self._mirror = reading, _Mirror(reading)
                 opened.pop_all()
         except (sqlite3.Error, OSError) as error:
             raise _unavailable(error) from error
+        self._looked = False
         self._swept = now
         self._latest = max(now, self._writer.begun)
         self._closed = False
@@ -109,6 +110,14 @@ class SqliteLedger:
     async def marks(self, now: int) -> dict[Subject, Mark]:
         return {subject: mark for subject, mark in self._marks() if mark.expires > now}
 
+    async def feed(self, position: int, most: int, now: int) -> Feed:
+        return book.feed(self._marks(), position, most, now)
+
+    async def summary(self, now: int) -> Summary:
+        families = await self._write(lambda entries: entries.families(), now)
+        self._marks()
+        return Summary("sqlite", self._mirror.continuity, families)
+
     async def state(self, now: int) -> State:
         return await self._write(lambda entries: entries.state(now), now)
 
@@ -117,19 +126,33 @@ class SqliteLedger:
             return
         self._closed = True
         await asyncio.to_thread(self._writer.stop)
-        self._mirror.close()
+        self._reading.close()
 
     def _marks(self) -> Marks:
         if self._writer.orphaned:
             raise _unavailable(OSError(_ORPHANED))
-        return self._mirror.marks()
+        if not self._looked:
+            self._look()
+        return self._mirror.marks
+
+    def _look(self) -> None:
+        """One look serves every request that was here by then: it counts until the event loop turns to newer ones."""
+        try:
+            self._mirror.look()
+        except sqlite3.Error as error:
+            raise _unavailable(error) from error
+        self._looked = True
+        asyncio.get_running_loop().call_soon(self._look_no_more)
+
+    def _look_no_more(self) -> None:
+        self._looked = False
 
     async def _write(self, step: "Callable[[_SqliteBook], Result]", now: int) -> Result:
         if self._closed:
             raise _unavailable(OSError("it is closed"))
         if now - self._swept > SWEEP_EVERY:
             self._swept = now
-            self._mirror.forget(now)
+            self._mirror.marks.forget(now)
         done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._writer.put(_Job(step, now, done))
         return await done
@@ -227,6 +250,7 @@ class _Writer:
         except Exception as error:
             with suppress(sqlite3.Error):
                 self._connection.rollback()
+            self._book.look_again()
             if isinstance(error, sqlite3.Error | OSError):
                 return [_unavailable(error) for _ in batch]
             if len(batch) == 1:
@@ -241,6 +265,7 @@ class _Writer:
         now = max((job.now for job in batch), default=self._beaten)
         before = self._connection.total_changes
         self._connection.execute("BEGIN IMMEDIATE")
+        self._book.look()
         outcomes = [_attempt(job, self._book) for job in batch]
         self._sweep(now)
         self._unwitnessed |= self._connection.total_changes > before
@@ -271,20 +296,34 @@ class _Writer:
 
 
 class _SqliteBook:
-    """The entries as rows, inside a transaction that the writer holds. `marked` says whether a mark was put."""
+    """The entries as rows, inside a transaction that the writer holds. `marked` says whether a mark was put.
+
+    What every step asks for is mirrored: nobody else writes during a transaction, so one look at its start is enough.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
         self._execute = connection.execute
+        self._mirror = _Mirror(connection)
+        self.marked = False
+
+    def look(self) -> None:
+        self._mirror.look()
+
+    def look_again(self) -> None:
+        """After a rollback: the mirror may have what the file has not."""
+        self._mirror = _Mirror(self._connection)
         self.marked = False
 
     @property
     def continuity(self) -> Continuity:
-        return _continuity(self._execute)
+        return self._mirror.continuity
 
     @continuity.setter
     def continuity(self, continuity: Continuity) -> None:
         self.put_meta("spent_since", continuity.spent_since)
         self.put_meta("marks_since", continuity.marks_since)
+        self._mirror.catch_up()
 
     def meta(self, name: str) -> int | None:
         row = self._execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
@@ -294,15 +333,10 @@ class _SqliteBook:
         self._execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
     def marks_on(self, subjects: Iterable[Subject]) -> Marks:
-        wanted = {subject_text(subject): subject for subject in subjects}
-        # The list goes in as one JSON value: the statement stays the same, and no number of subjects is too many.
-        query = "SELECT subject, not_before, expires FROM marks WHERE subject IN (SELECT value FROM json_each(?))"
-        rows = self._execute(query, (json.dumps(list(wanted)),))
-        return Marks({wanted[text]: Mark(not_before, expires) for text, not_before, expires in rows})
+        return self._mirror.marks.on(subjects)
 
     def highest_mark(self) -> int:
-        (highest,) = self._execute("SELECT max(not_before) FROM marks").fetchone()
-        return -1 if highest is None else int(highest)
+        return self._mirror.marks.highest
 
     def put_mark(self, subject: Subject, mark: Mark) -> None:
         """Every change takes a new `seq`, which is how mirrors find it."""
@@ -311,7 +345,12 @@ class _SqliteBook:
         for _, (not_before, expires) in merged:
             values = (subject_text(subject), not_before, expires)
             self._execute("INSERT OR REPLACE INTO marks (subject, not_before, expires) VALUES (?, ?, ?)", values)
+        self._mirror.catch_up()
         self.marked = True
+
+    def families(self) -> int:
+        (count,) = self._execute("SELECT count(*) FROM families").fetchone()
+        return int(count)
 
     def family(self, name: str) -> Family | None:
         query = "SELECT head, expires, floor, recent, redemption FROM families WHERE name = ?"
@@ -353,40 +392,33 @@ class _SqliteBook:
         )
 
     def forget(self, now: int) -> None:
+        self._mirror.marks.forget(now)
         for table in ("marks", "families", "spent", "offers"):
             self._execute(f"DELETE FROM {table} WHERE expires <= ?", (now,))  # noqa: S608  # names of our own
 
 
 class _Mirror:
-    """The marks in memory, brought up to date by what was committed since the last look."""
+    """The marks and the continuity in memory, brought up to date by what was committed since the last look."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._marks = Marks()
         self._version = self._seq = -1
-        self.continuity = _continuity(self._connection.execute)
+        self.marks = Marks()
+        self.continuity = Continuity(0, 0)
 
-    def marks(self) -> Marks:
-        try:
-            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
-            if version != self._version:
-                self._catch_up()
-                self._version = version
-        except sqlite3.Error as error:
-            raise _unavailable(error) from error
-        return self._marks
+    def look(self) -> None:
+        """Catch up if another connection than this one has committed."""
+        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        if version != self._version:
+            self.catch_up()
+            self._version = version
 
-    def close(self) -> None:
-        self._connection.close()
-
-    def forget(self, now: int) -> None:
-        self._marks.forget(now)
-
-    def _catch_up(self) -> None:
-        self.continuity = _continuity(self._connection.execute)
+    def catch_up(self) -> None:
+        rows = dict(self._connection.execute("SELECT name, value FROM meta"))
+        self.continuity = Continuity(rows.get("spent_since", 0), rows.get("marks_since", 0))
         query = "SELECT seq, subject, not_before, expires FROM marks WHERE seq > ? ORDER BY seq"
         for seq, text, not_before, expires in self._connection.execute(query, (self._seq,)):
-            self._marks.put(_subject(text), Mark(not_before, expires))
+            self.marks.put(_subject(text), Mark(not_before, expires))
             self._seq = seq
 
 
@@ -425,11 +457,6 @@ def _file_at(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _continuity(execute: Callable[..., sqlite3.Cursor]) -> Continuity:
-    rows = dict(execute("SELECT name, value FROM meta"))
-    return Continuity(rows.get("spent_since", 0), rows.get("marks_since", 0))
 
 
 def _family(row: Iterable[Any]) -> Family:

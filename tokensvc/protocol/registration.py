@@ -123,6 +123,8 @@ def _strings(metadata: dict[str, Any], name: str, default: tuple[str, ...]) -> t
 
 def _shortened(name: str) -> str:
     """At most 48 bytes without control characters, cut between characters and not inside a composed one."""
+    if name.isascii() and name.isprintable():
+        return name[:NAME_BYTES]
     # Cut before composing too, which takes time by the square of the accents on a letter.
     composed = unicodedata.normalize("NFC", name[: 4 * NAME_BYTES])
     composed = "".join(c for c in composed if unicodedata.category(c) != "Cc")

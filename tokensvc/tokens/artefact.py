@@ -29,6 +29,8 @@ class Artefact:
     kind: ClassVar[str]
     longest: ClassVar[int] = 4096
     """The cap on the sealed form, in characters, checked before anything is parsed."""
+    shown_often: ClassVar[bool] = False
+    """Whether the same value comes again and again, so that it pays to remember what it opened to."""
 
     @property
     def repeatable(self) -> bool:

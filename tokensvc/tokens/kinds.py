@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from tokensvc.identity import Identity
 from tokensvc.ledger import marks
-from tokensvc.ledger.marks import Minted, Subject
+from tokensvc.ledger.marks import Subject
 from tokensvc.tokens.artefact import Artefact, claim
 
 
@@ -40,11 +40,6 @@ class Grant(Artefact):
         return self.iat + self.lifetime
 
     @property
-    def minted(self) -> Minted:
-        """What the ledger judges."""
-        return Minted(self.subjects, self.authorized_at)
-
-    @property
     def subjects(self) -> tuple[Subject, ...]:
         """Whatever a mark on it would end this artefact."""
         return (*subjects_of(self.identity, self.credential, self.client), marks.family(self.family))
@@ -64,6 +59,7 @@ class AuthorizationCode(Grant):
 @dataclass(frozen=True, slots=True)
 class AccessToken(Grant):
     kind: ClassVar[str] = "at"
+    shown_often: ClassVar[bool] = True
 
     lifetime: int = claim("e", 3_600_000)
     generation: int = claim("g", 0)
