@@ -20,10 +20,10 @@ import pytest
 
 from tests.ledger.support import BEGAN, DAY, GRACE, NOW, SECOND, Driver, Grant, Minted
 from tokensvc.errors import TemporarilyUnavailable
-from tokensvc.ledger import Advanced, Replayed, Spent, marks, sqlite
+from tokensvc.ledger import Advanced, Replayed, Spent, marks
 from tokensvc.ledger.algebra import Continuity, State
 from tokensvc.ledger.marks import Dead, Mark
-from tokensvc.ledger.sqlite import SqliteLedger
+from tokensvc.ledger.sqlite import SqliteLedger, connection, writer
 
 ROOT = Path(__file__).parents[2]
 FOREVER = NOW + 300 * DAY
@@ -488,7 +488,7 @@ class TestTheFileUnderneath:
 class TestLocked:
     @pytest.fixture(autouse=True)
     def impatience(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
+        monkeypatch.setattr(connection, "BUSY_SECONDS", 0.05)
 
     def test_what_cannot_be_written_now_is_unavailable_and_used_up_by_nobody(self, path: Path) -> None:
         with opened(path) as ledger, closing(sqlite3.connect(path, isolation_level=None)) as raw:
@@ -612,7 +612,7 @@ class TestForgetting:
                     ledger.ledger.offer(f"c{number}", "request", expires, NOW),
                 )
             assert rows() == [110] * 4
-            ledger.spend("next", FOREVER, NOW + 2 * sqlite.SWEEP_EVERY)
+            ledger.spend("next", FOREVER, NOW + 2 * writer.SWEEP_EVERY)
             assert rows() == [10, 10, 11, 10]
             assert ledger.is_dead(Grant(account="a105").minted)
 

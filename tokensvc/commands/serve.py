@@ -7,42 +7,24 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.supervisors import Multiprocess
 
 from tokensvc import app, settings
 from tokensvc.commands import CommandFailed, development, now
+from tokensvc.commands.connection import HttpProtocol
+from tokensvc.commands.server import Server
+from tokensvc.commands.workers import Workers
 from tokensvc.errors import SettingsError, TemporarilyUnavailable
-from tokensvc.ledger.sqlite import BUSY_SECONDS
+from tokensvc.ledger.sqlite.connection import BUSY_SECONDS
+from tokensvc.observability import take_over_logging
 from tokensvc.settings import Settings
 
 LONGEST_HEADERS = 32_768
 """Bytes of a request line and headers; a state of 2,048 characters and a crowd of cookies fit several times."""
-_PIECE = 16_384
-
-
-class HttpProtocol(H11Protocol):
-    """h11 looks at each piece as it comes, so that headers are refused before they are longer than they may be.
-
-    A request that turns out malformed while it is served gets one answer, and is no failure of the service.
-    """
-
-    def data_received(self, data: bytes) -> None:
-        for start in range(0, len(data), _PIECE):
-            if not self.transport.is_closing():
-                super().data_received(data[start : start + _PIECE])
-
-    def send_400_response(self, msg: str) -> None:
-        try:
-            super().send_400_response(msg)
-        except h11.LocalProtocolError:
-            # Another answer has begun already, or a HEAD was made that may have no body.
-            self.transport.close()
-        if self.cycle is not None:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+DRAIN_SECONDS = 5
+"""Longer than a balancer takes to notice that /readyz dropped (4 s), or to let go of an idle connection (3 s)."""
+FINISHING_SECONDS = 10
+"""For requests that have begun, after nothing more is accepted."""
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +32,12 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=_port, default=8000, help="port to listen on (default: %(default)s)")
     parser.add_argument("--workers", type=_workers, default=1, help="processes on one sqlite ledger (default: 1)")
+    parser.add_argument(
+        "--drain",
+        metavar="SECONDS",
+        type=_seconds,
+        help=f"go on answering after SIGTERM, while /readyz is 503 (default: {DRAIN_SECONDS}; 0 with --development)",
+    )
     parser.add_argument(
         "--development",
         metavar="DIR",
@@ -71,17 +59,33 @@ def run(options: argparse.Namespace) -> None:
     listening = listening or _listen(options.host, options.port)
     if introduction:
         print(introduction, flush=True)
-    config = _config(loaded, options)
-    if options.workers > 1:
-        Multiprocess(config, sockets=[listening]).run()
-        return
-    server = uvicorn.Server(config)
-    try:
-        server.run(sockets=[listening])
-    except TemporarilyUnavailable as error:
-        raise CommandFailed(f"{error}: {error.reason}") from None
-    if not server.started:
-        raise CommandFailed("the service did not start; the log says why")
+    take_over_logging()
+    _serve(_config(loaded, options), listening, _drain(options))
+
+
+def _serve(config: uvicorn.Config, listening: socket.socket, drain: int) -> None:
+    """Until it is told to end. Ctrl-C ends it in order too, and says so by the exit code that shells expect."""
+    if config.workers > 1:
+        workers = Workers(config, listening, drain)
+        workers.run()
+        interrupted = workers.interrupted
+    else:
+        server = Server(config, drain)
+        try:
+            server.run([listening])
+        except TemporarilyUnavailable as error:
+            raise CommandFailed(f"{error}: {error.reason}") from None
+        except SystemExit:
+            raise CommandFailed("the service did not start; the log says why") from None
+        interrupted = server.interrupted
+    if interrupted:
+        raise KeyboardInterrupt
+
+
+def _drain(options: argparse.Namespace) -> int:
+    """Nobody balances over a development run, and Ctrl-C should end it at once."""
+    given: int | None = options.drain
+    return (0 if options.development else DRAIN_SECONDS) if given is None else given
 
 
 def _settings() -> Settings:
@@ -147,9 +151,11 @@ def _config(loaded: Settings, options: argparse.Namespace) -> uvicorn.Config:
         proxy_headers=True,
         forwarded_allow_ips=[part.strip() for part in loaded.trusted_proxies.split(",") if part.strip()],
         access_log=False,
-        log_level="warning",
+        log_config=None,
+        # Its warnings are of what clients send; what deserves a line is logged by HttpProtocol, with an address.
+        log_level="error",
         server_header=False,
-        timeout_graceful_shutdown=10,
+        timeout_graceful_shutdown=FINISHING_SECONDS,
     )
 
 
@@ -159,6 +165,10 @@ def _port(text: str) -> int:
 
 def _workers(text: str) -> int:
     return _number(text, 1, 256, "workers are")
+
+
+def _seconds(text: str) -> int:
+    return _number(text, 0, 3600, "seconds are")
 
 
 def _number(text: str, least: int, most: int, what: str) -> int:

@@ -33,10 +33,11 @@ class Advanced(NamedTuple):
 
 
 class Feed(NamedTuple):
-    """Marks in the order in which they came, and the position up to which they are told."""
+    """Marks in the order in which they came, the position up to which they are told, and whether more have come."""
 
     marks: dict[Subject, Mark]
     position: int
+    more: bool
 
 
 class Summary(NamedTuple):

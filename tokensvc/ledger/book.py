@@ -130,7 +130,8 @@ def merge(book: Book, news: State, now: int) -> None:
 
 def feed(marks: Marks, position: int, most: int, now: int) -> Feed:
     found, reached = marks.since(position, most)
-    return Feed({subject: mark for subject, mark in found.items() if mark.expires > now}, reached)
+    in_force = {subject: mark for subject, mark in found.items() if mark.expires > now}
+    return Feed(in_force, reached, more=reached < marks.position)
 
 
 def check_clock(latest: int, now: int) -> None:

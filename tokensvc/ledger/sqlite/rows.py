@@ -1,0 +1,148 @@
+"""The entries as rows of the file, and the marks of the file as they are mirrored in memory."""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import unquote
+
+from tokensvc.ledger.algebra import Continuity, Family, Offer, State
+from tokensvc.ledger.marks import Mark, Marks, Subject, subject_text
+
+
+class Rows:
+    """The entries as rows, inside a transaction that the writer holds. `marked` says whether a mark was put.
+
+    What every step asks for is mirrored: nobody else writes during a transaction, so one look at its start is enough.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._execute = connection.execute
+        self._mirror = Mirror(connection)
+        self.marked = False
+
+    def look(self) -> None:
+        self._mirror.look()
+
+    def look_again(self) -> None:
+        """After a rollback: the mirror may have what the file has not."""
+        self._mirror = Mirror(self._connection)
+        self.marked = False
+
+    @property
+    def continuity(self) -> Continuity:
+        return self._mirror.continuity
+
+    @continuity.setter
+    def continuity(self, continuity: Continuity) -> None:
+        self.put_meta("spent_since", continuity.spent_since)
+        self.put_meta("marks_since", continuity.marks_since)
+        self._mirror.catch_up()
+
+    def meta(self, name: str) -> int | None:
+        row = self._execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return int(row[0]) if row else None
+
+    def put_meta(self, name: str, value: int) -> None:
+        self._execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def marks_on(self, subjects: Iterable[Subject]) -> Marks:
+        return self._mirror.marks.on(subjects)
+
+    def highest_mark(self) -> int:
+        return self._mirror.marks.highest
+
+    def put_mark(self, subject: Subject, mark: Mark) -> None:
+        """Every change takes a new `seq`, which is how mirrors find it."""
+        merged = self.marks_on([subject])
+        merged.put(subject, mark)
+        for _, (not_before, expires) in merged:
+            values = (subject_text(subject), not_before, expires)
+            self._execute("INSERT OR REPLACE INTO marks (subject, not_before, expires) VALUES (?, ?, ?)", values)
+        self._mirror.catch_up()
+        self.marked = True
+
+    def families(self) -> int:
+        (count,) = self._execute("SELECT count(*) FROM families").fetchone()
+        return int(count)
+
+    def family(self, name: str) -> Family | None:
+        query = "SELECT head, expires, floor, recent, redemption FROM families WHERE name = ?"
+        row = self._execute(query, (name,)).fetchone()
+        return _family(row) if row else None
+
+    def put_family(self, name: str, entry: Family) -> None:
+        values = (name, entry.head, entry.expires, entry.floor, json.dumps(entry.recent), entry.redemption)
+        self._execute("INSERT OR REPLACE INTO families VALUES (?, ?, ?, ?, ?, ?)", values)
+
+    def spent(self, use: str) -> int | None:
+        row = self._execute("SELECT expires FROM spent WHERE use = ?", (use,)).fetchone()
+        return int(row[0]) if row else None
+
+    def put_spent(self, use: str, expires: int) -> None:
+        self._execute("INSERT OR REPLACE INTO spent VALUES (?, ?)", (use, expires))
+
+    def offer(self, code: str) -> Offer | None:
+        row = self._execute("SELECT request, expires, decision FROM offers WHERE code = ?", (code,)).fetchone()
+        return Offer(*row) if row else None
+
+    def put_offer(self, code: str, offer: Offer) -> None:
+        values = (code, offer.request, offer.expires, offer.decision)
+        self._execute("INSERT OR REPLACE INTO offers VALUES (?, ?, ?, ?)", values)
+
+    def state(self, now: int) -> State:
+        marks = self._execute("SELECT subject, not_before, expires FROM marks WHERE expires > ?", (now,))
+        families = self._execute(
+            "SELECT name, head, expires, floor, recent, redemption FROM families WHERE expires > ?", (now,)
+        )
+        spent = self._execute("SELECT use, expires FROM spent WHERE expires > ?", (now,))
+        offers = self._execute("SELECT code, request, expires, decision FROM offers WHERE expires > ?", (now,))
+        return State(
+            marks={_subject(text): Mark(not_before, expires) for text, not_before, expires in marks},
+            families={name: _family(row) for name, *row in families},
+            spent=dict(spent),
+            offers={code: Offer(*row) for code, *row in offers},
+            continuity=self.continuity,
+        )
+
+    def forget(self, now: int) -> None:
+        self._mirror.marks.forget(now)
+        for table in ("marks", "families", "spent", "offers"):
+            self._execute(f"DELETE FROM {table} WHERE expires <= ?", (now,))  # noqa: S608  # names of our own
+
+
+class Mirror:
+    """The marks and the continuity in memory, brought up to date by what was committed since the last look."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._version = self._seq = -1
+        self.marks = Marks()
+        self.continuity = Continuity(0, 0)
+
+    def look(self) -> None:
+        """Catch up if another connection than this one has committed."""
+        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        if version != self._version:
+            self.catch_up()
+            self._version = version
+
+    def catch_up(self) -> None:
+        rows = dict(self._connection.execute("SELECT name, value FROM meta"))
+        self.continuity = Continuity(rows.get("spent_since", 0), rows.get("marks_since", 0))
+        query = "SELECT seq, subject, not_before, expires FROM marks WHERE seq > ? ORDER BY seq"
+        for seq, text, not_before, expires in self._connection.execute(query, (self._seq,)):
+            self.marks.put(_subject(text), Mark(not_before, expires))
+            self._seq = seq
+
+
+def _family(row: Iterable[Any]) -> Family:
+    head, expires, floor, recent, redemption = row
+    return Family(head, expires, floor, tuple((generation, at) for generation, at in json.loads(recent)), redemption)
+
+
+def _subject(text: str) -> Subject:
+    """The inverse of `subject_text`, of whatever kind: a later release that shares the file may know more of them."""
+    kind, _, name = text.partition(":")
+    return (kind, *(unquote(part) for part in name.split("/"))) if name else (kind,)
