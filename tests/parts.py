@@ -137,6 +137,7 @@ def _run(command: Sequence[str], cwd: Path | None = None, env: dict[str, str] | 
 
 PARTS = {
     "chromium": Part(("chromium", "chromium-browser", "google-chrome"), "--version", _debian("chromium")),
+    "faketime": Part(("faketime",), "--version", _debian("faketime")),
     "haproxy": Part(("haproxy",), "-v", _debian("haproxy", service="haproxy")),
     "nginx": Part(("nginx",), "-v", _debian("nginx", service="nginx")),
     "node": Part((str(NODE_PREFIX / "bin" / "node"),), "--version", _get_node_packages),

@@ -112,6 +112,7 @@ class Replica:
     port: int
     workers: int = 1
     directory: Path | None = None
+    drain: int = 0
     process: subprocess.Popen[str] = field(init=False)
     lines: list[str] = field(default_factory=list)
 
@@ -128,7 +129,9 @@ class Replica:
 
     def start(self) -> Replica:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TOKENSVC_")}
-        command = [sys.executable, "-m", "tokensvc", "serve", "--port", str(self.port), "--workers", str(self.workers)]
+        options = {"--port": self.port, "--workers": self.workers, "--drain": self.drain}
+        given = [str(part) for option in options.items() for part in option]
+        command = [sys.executable, "-m", "tokensvc", "serve", *given]
         self.process = subprocess.Popen(
             command,
             env=inherited | dict(self.environment),

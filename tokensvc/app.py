@@ -1,10 +1,12 @@
 """The only place where settings become adapters, and adapters become routes."""
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,21 +19,24 @@ from tokensvc import settings as environment
 from tokensvc.endpoints import (
     admin,
     authorization,
+    denylist,
+    events,
     health,
     introspection,
     metadata,
+    overview,
     registration,
     revocation,
     token,
 )
 from tokensvc.endpoints.attempts import Attempts
-from tokensvc.endpoints.http import EXCEPTION_HANDLERS
+from tokensvc.endpoints.http import EXCEPTION_HANDLERS, Endpoint
 from tokensvc.endpoints.middleware import Cors, RequestId
 from tokensvc.endpoints.secrets import Secrets, parse_introspection_secrets, parse_secrets
-from tokensvc.endpoints.service import Service
-from tokensvc.errors import SettingsError
+from tokensvc.endpoints.service import Replica, Service
+from tokensvc.errors import SettingsError, TemporarilyUnavailable
 from tokensvc.identity.api_keys import ApiKeys
-from tokensvc.keyring import KeyRing
+from tokensvc.keyring import CLIENT_KEYS, KEYS, KeyRing, derive
 from tokensvc.ledger import Ledger
 from tokensvc.ledger.algebra import State
 from tokensvc.ledger.marks import Mark, Subject, parse_denylist
@@ -45,8 +50,11 @@ from tokensvc.protocol.registration_policy import RegistrationPolicy
 from tokensvc.protocol.resource_indicator import Resources
 from tokensvc.protocol.scope import Scopes
 from tokensvc.protocol.server import AuthorizationServer
+from tokensvc.reload import LOOK_EVERY, Files, Reload
 from tokensvc.settings import Settings
-from tokensvc.tokens.sealer import Sealer
+from tokensvc.tokens import ring_report
+from tokensvc.tokens.sealer import DAY, Sealer
+from tokensvc.tokens.use import KeyUse
 
 Clock = Callable[[], int]
 
@@ -59,11 +67,13 @@ _NOT_IGNORED = {
 
 def create() -> Starlette:
     """The application of this process's environment, for an ASGI server. Raises SettingsError."""
+    # Before the settings are read, so that a file that changes meanwhile is noticed.
+    files = Files(environment.files(os.environ))
     settings = environment.load()
     check_names(settings)
     for name, nearest in environment.unknown_names(os.environ).items():
         warn("unknown setting", variable=ascii(name)[1:-1], nearest=nearest)
-    return build(settings)
+    return build(settings, files=files)
 
 
 def check_names(settings: Settings) -> None:
@@ -76,40 +86,68 @@ def check_names(settings: Settings) -> None:
             raise SettingsError(name, "is no setting of this version", remedy)
 
 
-def build(settings: Settings, clock: Clock | None = None) -> Starlette:
-    """The application: every setting parsed, every adapter opened. Raises SettingsError."""
+def build(settings: Settings, clock: Clock | None = None, files: Files | None = None) -> Starlette:
+    """The application: every setting parsed, every adapter opened; `files` are read again. Raises SettingsError."""
     clock = clock or _milliseconds
     now = clock()
     marks = parse_denylist(settings.denylist.get_secret_value(), now)
-    service = _service(settings, clock, now)
+    service = _service(settings, _replica(settings, clock, now), now)
     app = Starlette(
         routes=_routes(service),
         middleware=[Middleware(RequestId), Middleware(Cors, paths=_cors_paths(service))],
         exception_handlers=EXCEPTION_HANDLERS,
-        lifespan=_lifespan(service, marks),
+        lifespan=_lifespan(service, marks, files or Files({})),
     )
     app.router.redirect_slashes = False
     app.state.service = service
     return app
 
 
+async def reload(app: Starlette, files: Files) -> None:
+    """Where a file has changed, put a service of all settings in the place of the present one, or change nothing.
+
+    The ledger, the clock and the counts go on, and requests under way finish with the service that they began with.
+    """
+    present: Service = app.state.service
+    changed = await asyncio.to_thread(files.look)
+    if changed is None:
+        return
+    now = present.clock()
+    try:
+        service, marks = await asyncio.to_thread(_reread, present, now)
+        routes = _routes(service)
+        await present.server.ledger.merge(State(marks=marks), now)
+    except TemporarilyUnavailable as error:
+        files.try_again()
+        _refuse(present.replica, Reload(now, changed, error.reason))
+    except Exception as error:
+        # What nobody foresaw is no reason to stop looking, and its text might quote a file.
+        problem = str(error) if isinstance(error, SettingsError) else f"unforeseen {type(error).__name__}"
+        _refuse(present.replica, Reload(now, changed, problem))
+    else:
+        files.taken()
+        app.state.service, app.router.routes = service, [*routes]
+        present.replica.reload = Reload(now, changed)
+        log("settings reloaded", changed=changed)
+
+
 def check(settings: Settings, now: int) -> None:
     """Parse every setting without opening anything. Raises SettingsError."""
     parse_denylist(settings.denylist.get_secret_value(), now)
     ledger_path(settings)
-    _service(settings, lambda: now, now, MemoryLedger(now))
+    _service(settings, _replica(settings, lambda: now, now), now, MemoryLedger(now))
 
 
 def rings(settings: Settings, now: int) -> dict[str, KeyRing]:
     """Both rings by their variable. Raises SettingsError."""
-    texts = {"TOKENSVC_KEYS": settings.keys, "TOKENSVC_CLIENT_KEYS": settings.client_keys}
+    texts = {KEYS: settings.keys, CLIENT_KEYS: settings.client_keys}
     return {name: KeyRing.parse(text.get_secret_value(), name, now) for name, text in texts.items()}
 
 
-def sealer(settings: Settings, now: int) -> Sealer:
+def sealer(settings: Settings, now: int, use: KeyUse | None = None) -> Sealer:
     """The sealer of the rings in the settings. Raises SettingsError."""
     keys, client_keys = rings(settings, now).values()
-    return Sealer(keys, client_keys, settings.issuer, settings.token_prefix)
+    return Sealer(keys, client_keys, settings.issuer, settings.token_prefix, use)
 
 
 def lifetimes(settings: Settings) -> Lifetimes:
@@ -140,24 +178,47 @@ def ledger_path(settings: Settings) -> Path | None:
     return Path(path)
 
 
-def _service(settings: Settings, clock: Clock, now: int, ledger: Ledger | None = None) -> Service:
+def _replica(settings: Settings, clock: Clock, now: int) -> Replica:
+    return Replica(
+        id=token_urlsafe(9),
+        pid=os.getpid(),
+        started=now,
+        clock=clock,
+        attempts=Attempts(limited=settings.limits == "on"),
+        use=KeyUse(),
+    )
+
+
+def _service(settings: Settings, replica: Replica, now: int, ledger: Ledger | None = None) -> Service:
     resources = Resources.parse(settings.resources, settings.issuer)
     admin_tokens = parse_secrets(settings.admin_tokens.get_secret_value(), "TOKENSVC_ADMIN_TOKENS")
     introspection_tokens = settings.introspection_tokens.get_secret_value()
+    sealing = sealer(settings, now, replica.use)
     return Service(
         introspection=parse_introspection_secrets(introspection_tokens, resources),
         registration=RegistrationPolicy.parse(settings.registration.get_secret_value()),
         admin=Secrets(dict.fromkeys(admin_tokens)),
-        attempts=Attempts(limited=settings.limits == "on"),
-        clock=clock,
-        server=_server(settings, resources, now, ledger),
+        attempts=replica.attempts,
+        clock=replica.clock,
+        replica=replica,
+        longest=longest_lifetime(settings),
+        digests=environment.digests(settings, _digest_key(sealing)),
+        # Last, since it opens the ledger: until then nothing has to be closed again.
+        server=_server(settings, sealing, resources, now, ledger),
     )
 
 
-def _server(settings: Settings, resources: Resources, now: int, ledger: Ledger | None) -> AuthorizationServer:
+def _digest_key(sealing: Sealer) -> bytes:
+    """Of the oldest version of the ring that changes least, so that a replica with one more has the same."""
+    oldest = min(sealing.rings[CLIENT_KEYS].versions, key=lambda version: version.activates)
+    return derive(oldest, "digest")
+
+
+def _server(
+    settings: Settings, sealing: Sealer, resources: Resources, now: int, ledger: Ledger | None
+) -> AuthorizationServer:
     policy = RedirectPolicy.parse(settings.redirect_hosts)
     general = lifetimes(settings)
-    sealing = sealer(settings, now)
     clients = parse_clients(settings.clients.get_secret_value(), general)
     return AuthorizationServer(
         issuer=settings.issuer,
@@ -170,6 +231,20 @@ def _server(settings: Settings, resources: Resources, now: int, ledger: Ledger |
         grace=settings.refresh_grace * 1000,
         ledger=ledger or _open_ledger(settings, now),
     )
+
+
+def _reread(present: Service, now: int) -> tuple[Service, dict[Subject, Mark]]:
+    """All settings as they are now, around what goes on; and the marks of the denylist. Raises SettingsError."""
+    settings = environment.load()
+    marks = parse_denylist(settings.denylist.get_secret_value(), now)
+    return _service(settings, present.replica, now, present.server.ledger), marks
+
+
+def _refuse(replica: Replica, refused: Reload) -> None:
+    """Say once that everything stays as it was, however often the same is tried."""
+    before, replica.reload = replica.reload, refused
+    if before is None or (before.changed, before.problem) != (refused.changed, refused.problem):
+        warn("settings refused", changed=refused.changed, reason=refused.problem)
 
 
 def _open_ledger(settings: Settings, now: int) -> Ledger:
@@ -195,18 +270,22 @@ def _routes(service: Service) -> list[Route]:
         endpoints["introspection"] = "/introspect"
     found = metadata.documents(service.server, tuple(token.GRANT_TYPES), endpoints)
     routes = [
-        Route(f"{base}/introspect", introspection.introspect, methods=["POST"]),
-        Route(f"{base}/token", token.token, methods=["POST"]),
-        Route(f"{base}/authorize", authorization.authorize, methods=["GET", "POST"]),
-        Route(f"{base}/revoke", revocation.revoke, methods=["POST"]),
-        Route(f"{base}/healthz", health.healthz),
-        Route(f"{base}/readyz", health.readyz),
+        Route(f"{base}/introspect", Endpoint(introspection.introspect), methods=["POST"]),
+        Route(f"{base}/token", Endpoint(token.token), methods=["POST"]),
+        Route(f"{base}/authorize", Endpoint(authorization.authorize), methods=["GET", "POST"]),
+        Route(f"{base}/revoke", Endpoint(revocation.revoke), methods=["POST"]),
+        Route(f"{base}/denylist", Endpoint(denylist.denylist), methods=["GET"]),
+        Route(f"{base}/healthz", Endpoint(health.healthz), methods=["GET"]),
+        Route(f"{base}/readyz", Endpoint(health.readyz), methods=["GET"]),
     ]
     if service.registration.enabled:
-        routes.append(Route(f"{base}/register", registration.register, methods=["POST"]))
+        routes.append(Route(f"{base}/register", Endpoint(registration.register), methods=["POST"]))
     if service.admin:
-        routes.append(Route(f"{base}/admin/revoke", admin.revoke, methods=["POST"]))
-        routes.append(Route(f"{base}/admin/denylist", admin.denylist))
+        routes.append(Route(f"{base}/admin/revoke", Endpoint(admin.revoke), methods=["POST"]))
+        routes.append(Route(f"{base}/admin/denylist", Endpoint(admin.denylist), methods=["GET"]))
+        routes.append(Route(f"{base}/admin/events", Endpoint(events.event), methods=["POST"]))
+        routes.append(Route(f"{base}/admin/keys", Endpoint(overview.keys), methods=["GET"]))
+        routes.append(Route(f"{base}/admin/state", Endpoint(overview.state), methods=["GET"]))
     return [*routes, *metadata.routes(found)]
 
 
@@ -215,16 +294,39 @@ def _cors_paths(service: Service) -> frozenset[str]:
     return frozenset({f"{base}/token", f"{base}/register", f"{base}/revoke"})
 
 
-def _lifespan(service: Service, marks: dict[Subject, Mark]) -> Any:
+def _lifespan(service: Service, marks: dict[Subject, Mark], files: Files) -> Any:
     @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await service.server.ledger.merge(State(marks=marks), service.clock())
         log("replica started", version=__version__, issuer=service.server.issuer)
+        tending = asyncio.create_task(_tend(app, files))
         yield
+        tending.cancel()
+        with suppress(asyncio.CancelledError):
+            await tending
         await service.server.ledger.close()
         log("replica stopped")
 
     return lifespan
+
+
+async def _tend(app: Starlette, files: Files) -> None:
+    """Look at the files every second, and at the rings every day."""
+    day = -1
+    while True:
+        service: Service = app.state.service
+        now = service.clock()
+        if now // DAY != day:
+            day = now // DAY
+            _warn_of_rings(service, now)
+        await reload(app, files)
+        await asyncio.sleep(LOOK_EVERY)
+
+
+def _warn_of_rings(service: Service, now: int) -> None:
+    versions = ring_report.report(service.server.sealer.rings, service.replica.use, service.longest, now)
+    for warning in ring_report.warnings(versions, now):
+        warn("key ring", ring=warning.ring, kid=warning.kid, reason=warning.problem)
 
 
 def _milliseconds() -> int:

@@ -15,6 +15,7 @@ COMMANDS = {
     "apikey": "make an API key",
     "revoke": "end tokens through a running replica",
     "explain": "what a token is, and why it would be refused",
+    "demo": "three replicas, and a story that proves itself",
 }
 """Each is a module of `tokensvc.commands`, loaded only when it is asked for: a new key need not wait for a server."""
 

@@ -19,6 +19,9 @@ from tokensvc.errors import SettingsError
 
 State = Literal["staged", "active", "retired"]
 
+KEYS = "TOKENSVC_KEYS"
+CLIENT_KEYS = "TOKENSVC_CLIENT_KEYS"
+
 _KID = re.compile(r"[A-Za-z0-9_-]{1,16}")
 _UNIX = re.compile(r"[0-9]{1,11}")
 _RFC3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-]00:00)")
@@ -88,6 +91,14 @@ def derive(version: KeyVersion, *labels: str) -> bytes:
     """
     info = "\0".join(("tokensvc 1", version.kid, *labels)).encode()
     return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(version.secret)
+
+
+def fingerprint(version: KeyVersion) -> str:
+    """What tells two secrets apart and says nothing of either: 8 bytes of a key that is derived for this alone, in hex.
+
+    It does not depend on the kid's neighbours, the issuer or the activation, so replicas can be compared by it.
+    """
+    return derive(version, "fingerprint")[:8].hex()
 
 
 def parse_time(text: str) -> int:

@@ -5,6 +5,8 @@ text here and is parsed by the module of that noun when `app` builds the service
 """
 
 import difflib
+import hashlib
+import hmac
 import os
 import re
 import stat
@@ -110,14 +112,14 @@ class Settings(BaseSettings):
 class _FileSource(PydanticBaseSettingsSource):
     """`NAME_FILE` in place of `NAME`, for secrets: the path of a file that only its owner and group may read."""
 
-    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002  # the base class's
         variable = variable_name(field_name)
-        path = os.environ.get(f"{variable}_FILE") if field.annotation is SecretStr else None
-        if not path:
+        path = files(os.environ).get(variable)
+        if path is None:
             return None, field_name, False
         if variable in os.environ:
             raise SettingsError(variable, f"is set, and {variable}_FILE too", "Set one of the two")
-        return _read_private(Path(path), f"{variable}_FILE"), field_name, False
+        return _read_private(path, f"{variable}_FILE"), field_name, False
 
     def __call__(self) -> dict[str, Any]:
         fields = self.settings_cls.model_fields.items()
@@ -137,12 +139,38 @@ def load() -> Settings:
         raise _first_problem(error) from None
 
 
+def files(environ: Mapping[str, str]) -> dict[str, Path]:
+    """The files that hold secrets, by the variable that each stands for."""
+    named = {name: environ.get(f"{name}_FILE") for name in map(variable_name, _secrets())}
+    return {name: Path(path) for name, path in named.items() if path}
+
+
+def digests(settings: Settings, key: bytes) -> dict[str, str]:
+    """8 bytes of each value, in hex, by variable: equal where two replicas have the same.
+
+    Those of secrets are keyed, since whoever sees a digest could otherwise try what is easily guessed.
+    """
+    secret = _secrets()
+    found = {}
+    for field in Settings.model_fields:
+        value = getattr(settings, field)
+        text = f"{field}\0{value.get_secret_value() if field in secret else value}".encode()
+        whole = hmac.digest(key, text, "sha256") if field in secret else hashlib.sha256(text).digest()
+        found[variable_name(field)] = whole[:8].hex()
+    return found
+
+
 def unknown_names(environ: Mapping[str, str]) -> dict[str, str]:
     """Every `TOKENSVC_` name that is no setting, with the nearest one that is (or an empty string)."""
     known = {variable_name(name) for name in Settings.model_fields}
-    known |= {f"{variable_name(n)}_FILE" for n, f in Settings.model_fields.items() if f.annotation is SecretStr}
+    known |= {f"{variable_name(name)}_FILE" for name in _secrets()}
     ours = (name for name in environ if name.upper().startswith(PREFIX) and name not in known)
     return {name: _nearest(name, known) for name in sorted(ours) if not _KUBERNETES.fullmatch(name)}
+
+
+def _secrets() -> frozenset[str]:
+    """The fields that may be given in a file, and are shown nowhere."""
+    return frozenset(name for name, field in Settings.model_fields.items() if field.annotation is SecretStr)
 
 
 def _nearest(name: str, known: set[str]) -> str:

@@ -16,10 +16,14 @@ from tokensvc.tokens.kinds import ClientId, client_handle
 async def revoke(request: Request) -> Response:
     """Write a mark: `{"kind", "subject"}`, with `client` for user-client."""
     service = service_of(request)
-    _guard(request, service)
+    guard_admin(request, service)
     body = await read_json(request)
     now = service.clock()
-    subject = _subject(body, service, now)
+    return await end(_subject(body, service, now), service, now)
+
+
+async def end(subject: Subject, service: Service, now: int) -> Response:
+    """Mark a subject on an operator's word, and say what was marked from when on."""
     mark = await service.server.ledger.mark(subject, Mark(now, now + RETENTION), now)
     log("revoked by operator", subject=subject_text(subject))
     answer = {"kind": subject[0], "subject": subject_name(subject), "not_before": mark.not_before, "peers": {}}
@@ -30,7 +34,7 @@ async def denylist(request: Request) -> Response:
     """All marks that are in force."""
     service = service_of(request)
     now = service.clock()
-    _guard(request, service)
+    guard_admin(request, service)
     in_force = await service.server.ledger.marks(now)
     marks = [
         {
@@ -44,7 +48,8 @@ async def denylist(request: Request) -> Response:
     return JsonResponse({"marks": marks}, headers=NO_STORE)
 
 
-def _guard(request: Request, service: Service) -> None:
+def guard_admin(request: Request, service: Service) -> None:
+    """Let an operator in. Raises InvalidToken or TooManyRequests."""
     credential = bearer(request.headers.get("authorization"))
     guard(request, service, service.admin, (credential,) if credential else (), "admin")
 

@@ -30,7 +30,7 @@ async def introspect(request: Request) -> Response:
     service = service_of(request)
     if not service.introspection:
         raise TemporarilyUnavailable("introspection is not configured: TOKENSVC_INTROSPECTION_TOKENS is not set")
-    resource = guard(request, service, service.introspection, _credential(request), "introspection")
+    resource = guard(request, service, service.introspection, presented(request), "introspection")
     parameters = (await read_form(request)).check()
     now = service.clock()
     if "token" not in parameters:
@@ -85,7 +85,7 @@ def _response(token: AccessToken, exp: int, resource: Resource | None, server: A
     }
 
 
-def _credential(request: Request) -> tuple[str, ...]:
+def presented(request: Request) -> tuple[str, ...]:
     """The resource server's secret: a bearer, or the password of Basic with any user name, percent-encoded or not."""
     authorization = header(request.scope, b"authorization")
     credential = bearer(authorization)

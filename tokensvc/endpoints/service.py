@@ -1,6 +1,6 @@
 """What the endpoints share: the authorization server, the clock, the secrets of those who may ask."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -12,11 +12,35 @@ from tokensvc.observability import warn
 from tokensvc.protocol.registration_policy import RegistrationPolicy
 from tokensvc.protocol.resource_indicator import Resource
 from tokensvc.protocol.server import AuthorizationServer
+from tokensvc.reload import Reload
+from tokensvc.tokens.use import KeyUse
+
+_PINNED = "tokensvc.service"
+
+
+@dataclass(slots=True)
+class Replica:
+    """This process for as long as it runs: whatever goes on when the settings are read again.
+
+    `id` is random, `started` in milliseconds since the epoch, `reload` the last time that settings were read again.
+    """
+
+    id: str
+    pid: int
+    started: int
+    clock: Callable[[], int]
+    attempts: Attempts
+    use: KeyUse
+    reload: Reload | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """`clock` gives milliseconds since the epoch; an endpoint reads it once a request."""
+    """One set of settings in force. `clock` gives milliseconds since the epoch; an endpoint reads it once a request.
+
+    `longest` is the longest lifetime of any code or token, in milliseconds; `digests` are those of the settings, by
+    variable.
+    """
 
     server: AuthorizationServer
     clock: Callable[[], int]
@@ -24,10 +48,14 @@ class Service:
     registration: RegistrationPolicy
     introspection: Secrets
     admin: Secrets
+    replica: Replica
+    longest: int
+    digests: Mapping[str, str]
 
 
 def service_of(request: Request) -> Service:
-    service: Service = request.app.state.service
+    """The service that was in force when the request began: settings may be read again before it is answered."""
+    service: Service = request.scope.setdefault(_PINNED, request.app.state.service)
     return service
 
 
@@ -35,6 +63,12 @@ def address_of(request: Request) -> str:
     """The client's address, as trusted proxies give it."""
     client = request.scope.get("client")
     return client[0] if client else ""
+
+
+def is_leaving(request: Request) -> bool:
+    """Whether this process was told to stop: its server keeps an asyncio.Event in the state of every scope."""
+    leaving = request.scope.get("state", {}).get("leaving")
+    return leaving is not None and leaving.is_set()
 
 
 def guard(

@@ -4,14 +4,13 @@ The list holds SHA-256 hashes: API keys are long and random, so a slow password 
 length does not, and would let anyone keep a replica busy.
 """
 
-import base64
 import hashlib
 import re
 import secrets
 from dataclasses import dataclass
 
 from tokensvc.errors import SettingsError
-from tokensvc.identity import Identity, IdentityEnded, SignedIn, parse_identity, quote_part
+from tokensvc.identity import Identity, IdentityEnded, SignedIn, credential_of, parse_identity, quote_part
 from tokensvc.keyring import parse_time
 
 _VARIABLE = "TOKENSVC_API_KEYS"
@@ -69,12 +68,6 @@ def new_api_key(identity: Identity, prefix: str) -> tuple[str, str]:
     key = f"{prefix}_{secrets.token_urlsafe(32)}"
     triple = "/".join(quote_part(part) for part in identity)
     return key, f"sha256:{hashlib.sha256(key.encode()).hexdigest()}={triple}"
-
-
-def credential_of(digest: str) -> str:
-    """The name of an API key in tokens and marks: from the hash of its hash, so it gives away nothing of the list."""
-    named = hashlib.sha256(b"api-key\0" + bytes.fromhex(digest)).digest()
-    return base64.urlsafe_b64encode(named[:8]).decode().rstrip("=")
 
 
 def _parse_entry(entry: str) -> tuple[str, _ApiKey]:

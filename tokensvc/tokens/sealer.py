@@ -15,14 +15,15 @@ import re
 from binascii import a2b_base64, b2a_base64
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tokensvc.keyring import KeyRing, derive
+from tokensvc.keyring import CLIENT_KEYS, KEYS, KeyRing, derive, fingerprint
 from tokensvc.tokens.artefact import Artefact, Unsealable
 from tokensvc.tokens.kinds import ClientId
+from tokensvc.tokens.use import Count, KeyUse
 
 DAY = 86_400_000
 OLDEST = 367
@@ -31,6 +32,8 @@ _HEADER = '{"alg":"dir","enc":"A256GCM","kid":"%s"}'
 _LONGEST_HEADER = 128
 _DAY_NUMBER = re.compile(r"0|[1-9][0-9]{0,5}")
 _KEYS_CACHED = 4096
+_OPENED_CACHED = 8192
+"""What resource servers and clients show again and again, about 12 MB of it."""
 _TO_URLSAFE = bytes.maketrans(b"+/", b"-_")
 # Base64url to base64, and what is not of its alphabet to what is not of the other either.
 _TO_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
@@ -48,20 +51,33 @@ class _Key:
     head: str
     header: bytes
     cipher: AESGCM
+    count: Count
     nonce_key: bytes = field(default=b"", repr=False)
     secret_key: bytes = field(default=b"", repr=False)
 
 
-class Sealer:
-    """`keys` seals everything but client_ids, which have the ring `client_keys` and no day."""
+class _Opened(NamedTuple):
+    artefact: Any
+    uses: Count
 
-    def __init__(self, keys: KeyRing, client_keys: KeyRing, issuer: str, prefix: str) -> None:
+
+class Sealer:
+    """`keys` seals everything but client_ids, which have the ring `client_keys` and no day.
+
+    What is sealed and opened is counted in `use`.
+    """
+
+    def __init__(
+        self, keys: KeyRing, client_keys: KeyRing, issuer: str, prefix: str, use: KeyUse | None = None
+    ) -> None:
         self._keys = keys
         self._client_keys = client_keys
         self._issuer = issuer
         self._prefix = prefix
+        self._use = use or KeyUse()
         self._key = lru_cache(_KEYS_CACHED)(self._derive)
         self._announced = lru_cache(_KEYS_CACHED)(self._find)
+        self._opened = lru_cache(_OPENED_CACHED)(self._open)
 
     def seal(self, artefact: Artefact, now: int) -> str:
         kind = artefact.kind
@@ -69,29 +85,29 @@ class Sealer:
         claims = artefact.to_claims()
         nonce = hmac.digest(key.nonce_key, claims, "sha256")[:12] if artefact.repeatable else os.urandom(12)
         sealed = key.cipher.encrypt(nonce, claims, key.header)
-        return f"{key.head}.{_b64(nonce)}.{_b64(sealed[:-16])}.{_b64(sealed[-16:])}"
+        key.count.seals += 1
+        text = _b64(nonce + sealed[:-16])
+        return f"{key.head}.{text[:16]}.{text[16:]}.{_b64(sealed[-16:])}"
 
     def unseal(self, kind: type[Kind], value: str, now: int) -> Kind:
         """Raises Unsealable, whatever is wrong: with another kind, version, issuer or day it does not open either."""
-        if len(value) > kind.longest:
-            raise Unsealable(f"longer than any {kind.kind}")
-        parts = value.rsplit(".", 3)
-        if len(parts) != 4:
-            raise Unsealable("not a compact JWE")
-        key = self._announced(kind.kind, parts[0], now // DAY)
-        nonce, sealed, tag = _unb64(parts[1]), _unb64(parts[2]), _unb64(parts[3])
-        if len(nonce) != 12 or len(tag) != 16:
-            raise Unsealable("nonce or tag has the wrong length")
-        try:
-            claims = key.cipher.decrypt(nonce, sealed + tag, key.header)
-        except InvalidTag:
-            raise Unsealable("sealed under another key, or changed") from None
-        return kind.from_claims(claims)
+        today = now // DAY
+        # A class is hashable, whatever mypy thinks of one with a __hash__ for its instances.
+        opened = self._opened(kind, value, today) if kind.shown_often else self._open(kind, value, today)  # type: ignore[arg-type]
+        opened.uses.opens += 1
+        opened.uses.opened = now
+        artefact: Kind = opened.artefact
+        return artefact
 
     def client_secret(self, client_id: str) -> str:
         """The secret of a confidential client: it follows from the client_id under the version that sealed that."""
         key = self._announced(ClientId.kind, client_id.rsplit(".", 3)[0], 0)
         return _b64(hmac.digest(key.secret_key, client_id.encode(), "sha256"))
+
+    @property
+    def rings(self) -> dict[str, KeyRing]:
+        """Both rings by their variable."""
+        return {KEYS: self._keys, CLIENT_KEYS: self._client_keys}
 
     def version_of(self, value: str) -> str:
         """The kid and day that a sealed value announces, for explanations. Raises Unsealable."""
@@ -99,6 +115,24 @@ class Sealer:
 
     def _ring(self, kind: str) -> KeyRing:
         return self._client_keys if kind == ClientId.kind else self._keys
+
+    def _open(self, kind: type[Artefact], value: str, today: int) -> _Opened:
+        """Nothing but the three arguments and the rings decides, so what opened may be remembered; a failure is not."""
+        if len(value) > kind.longest:
+            raise Unsealable(f"longer than any {kind.kind}")
+        parts = value.rsplit(".", 3)
+        if len(parts) != 4:
+            raise Unsealable("not a compact JWE")
+        key = self._announced(kind.kind, parts[0], today)
+        if len(parts[1]) != 16 or len(parts[3]) != 22:
+            raise Unsealable("nonce or tag has the wrong length")
+        # A nonce is a whole number of base64's groups, so it is decoded with what follows it.
+        sealed, tag = _unb64(parts[1] + parts[2]), _unb64(parts[3])
+        try:
+            claims = key.cipher.decrypt(sealed[:12], sealed[12:] + tag, key.header)
+        except InvalidTag:
+            raise Unsealable("sealed under another key, or changed") from None
+        return _Opened(kind.from_claims(claims), key.count)
 
     def _find(self, kind: str, head: str, today: int) -> _Key:
         """The key that a head announces. Everything is checked before anything is derived; a miss is not cached."""
@@ -117,13 +151,16 @@ class Sealer:
         place = (self._prefix + kind, self._issuer)
         header = _b64((_HEADER % (kid if day is None else f"{kid}.{day}")).encode())
         head = f"{self._prefix}{kind}_{header}."
+        ring = CLIENT_KEYS if kind == ClientId.kind else KEYS
+        count = self._use.count(ring, fingerprint(version), kind, day)
         if day is not None:
-            return _Key(head, header.encode(), AESGCM(derive(version, "seal", *place, str(day))))
+            return _Key(head, header.encode(), AESGCM(derive(version, "seal", *place, str(day))), count)
         # The same public registration has to give the same client_id, so its nonce is a MAC of the claims.
         return _Key(
             head,
             header.encode(),
             AESGCM(derive(version, "seal", *place)),
+            count,
             nonce_key=derive(version, "nonce", *place),
             secret_key=derive(version, "secret", *place),
         )
