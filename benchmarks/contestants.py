@@ -20,8 +20,7 @@ from benchmarks.load import FORM, Chain, Refreshes, Registrations, Repeats, ask,
 from benchmarks.process import Server
 from tests import replica
 from tokensvc import app
-from tokensvc.identity import Identity
-from tokensvc.identity.api_keys import credential_of
+from tokensvc.identity import Identity, credential_of
 from tokensvc.settings import PREFIX, Settings
 from tokensvc.tokens.kinds import AccessToken, RefreshToken, client_handle, digest, new_family
 

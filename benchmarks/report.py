@@ -59,7 +59,7 @@ def contest(result: Result) -> str:
 
 
 def sealing(costs: Mapping[str, Cost]) -> str:
-    head = ("one access token", "seal µs", "× bare", "open µs", "× bare")
+    head = ("one refresh token", "seal µs", "× bare", "open µs", "× bare")
     bare = costs[BARE]
     rows = [
         (

@@ -279,7 +279,7 @@ def _routes(service: Service) -> list[Route]:
         Route(f"{base}/readyz", Endpoint(health.readyz), methods=["GET"]),
     ]
     if service.registration.enabled:
-        routes.append(Route(f"{base}/register", Endpoint(registration.register), methods=["POST"]))
+        routes.insert(2, Route(f"{base}/register", Endpoint(registration.register), methods=["POST"]))
     if service.admin:
         routes.append(Route(f"{base}/admin/revoke", Endpoint(admin.revoke), methods=["POST"]))
         routes.append(Route(f"{base}/admin/denylist", Endpoint(admin.denylist), methods=["GET"]))

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
@@ -73,6 +74,7 @@ class RedirectUri:
     parts: SplitResult
 
     @classmethod
+    @lru_cache(1024)  # every installation of an app comes with the same few
     def parse(cls, text: str) -> "RedirectUri":
         """Raises InvalidRedirectUri for what no client may be sent to."""
         if len(text) > LONGEST or not _ALLOWED.fullmatch(text):
