@@ -159,9 +159,7 @@ def _end(grant: Grant, loaded: Settings) -> int:
     general = app.lifetimes(loaded)
     clients = parse_clients(loaded.clients.get_secret_value(), general).values()
     own: Lifetimes = next((client.lifetimes for client in clients if client.handle == grant.client), general)
-    if isinstance(grant, RefreshToken):
-        return min(grant.iat + own.refresh, grant.authorized_at + own.refresh_max)
-    return grant.iat + (own.access if isinstance(grant, AccessToken) else own.code)
+    return own.end_of(grant)
 
 
 def _marked(grant: Grant, url: str) -> list[str]:

@@ -52,7 +52,7 @@ async def _active(
         token = server.sealer.unseal(AccessToken, value, now)
     except Unsealable as error:
         raise _Inactive(str(error)) from None
-    exp = min(token.exp, token.iat + server.clients.lifetimes(token.client).access)
+    exp = server.clients.lifetimes(token.client).end_of(token)
     if now >= exp:
         raise _Inactive("expired", token)
     if resource is None or token.resource != resource.digest:

@@ -47,7 +47,7 @@ async def grant(parameters: Mapping[str, str], client: Client, server: Authoriza
     if "code" not in parameters:
         raise InvalidRequest("code is missing")
     code = open_parent(AuthorizationCode, parameters["code"], server, now)
-    if now >= code.iat + client.lifetimes.code:
+    if now >= client.lifetimes.end_of(code):
         raise refusal(AuthorizationCode, "older than the present lifetime of codes", code)
     check_client(code, client)
     redirect_uri = parameters.get("redirect_uri")

@@ -14,7 +14,7 @@ async def grant(parameters: Mapping[str, str], client: Client, server: Authoriza
     if "refresh_token" not in parameters:
         raise InvalidRequest("refresh_token is missing")
     token = open_parent(RefreshToken, parameters["refresh_token"], server, now)
-    if now >= min(token.iat + client.lifetimes.refresh, token.authorized_at + client.lifetimes.refresh_max):
+    if now >= client.lifetimes.end_of(token):
         raise refusal(RefreshToken, "older than the present lifetime of refresh tokens", token)
     check_client(token, client)
     if "refresh_token" not in client.grant_types:

@@ -11,7 +11,7 @@ from typing import Literal
 from tokensvc.errors import InvalidRedirectUri, UnknownClient
 from tokensvc.protocol.redirect_uri import DIGEST_CHARACTERS, RedirectPolicy, RedirectUri
 from tokensvc.tokens.artefact import Unsealable
-from tokensvc.tokens.kinds import ClientId, client_handle
+from tokensvc.tokens.kinds import AccessToken, ClientId, Grant, RefreshToken, client_handle
 from tokensvc.tokens.sealer import DAY, Sealer
 
 Method = Literal["none", "client_secret_basic", "client_secret_post"]
@@ -30,6 +30,17 @@ class Lifetimes:
     access: int
     refresh: int
     refresh_max: int
+
+    def end_of(self, token: Grant) -> int:
+        """When it ends by these, which may be shorter than what was set when it was sealed; its own end at the latest.
+
+        An access token, a refresh token or a code.
+        """
+        if isinstance(token, AccessToken):
+            return min(token.exp, token.iat + self.access)
+        if isinstance(token, RefreshToken):
+            return min(token.exp, token.iat + self.refresh, token.authorized_at + self.refresh_max)
+        return min(token.exp, token.iat + self.code)
 
 
 @dataclass(frozen=True, slots=True)
