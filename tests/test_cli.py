@@ -33,13 +33,15 @@ positional arguments:
     apikey    make an API key
     revoke    end tokens through a running replica
     explain   what a token is, and why it would be refused
+    doctor    compare replicas, and say what to do where they differ
+    demo      three replicas, and a story that proves itself
 
 options:
   -h, --help  show this help message and exit
   --version   print the version
 
 The settings are environment variables, TOKENSVC_ISSUER and so on; the README lists them all.
-To try it out without any: tokensvc serve --development DIR
+To try it out without any: tokensvc demo, or tokensvc serve --development DIR
 """
     )
 
@@ -67,7 +69,7 @@ def test_every_command_has_help(
         *("serve --port x", "serve --port -1", "serve --port 65536", "serve --port ²", "serve --workers 0"),
         *("serve --workers 257", "serve --workers 1.5", "keys new --activates tomorrow", "keys new --kid a@b"),
         *("keys new --kid ä", "keys new --activates 2027-01-31", "apikey new", "apikey new --account a --user b"),
-        *("revoke", "revoke --user", "revoke --bogus x", "explain a b"),
+        *("revoke", "revoke --user", "revoke --bogus x", "explain a b", "doctor x", "doctor --bogus", "demo x"),
     ],
 )
 def test_wrong_usage_is_exit_code_2_with_the_usage_on_stderr(

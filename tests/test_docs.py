@@ -200,7 +200,7 @@ def test_every_link_leads_somewhere(path: Path) -> None:
 
 def test_the_python_resource_server_lets_in_who_has_a_token(tmp_path: Path) -> None:
     """The example of docs/resource-server.md as it stands, with other ports."""
-    (example,) = blocks(page("docs/resource-server.md"), "python")
+    _, example = blocks(page("docs/resource-server.md"), "python")
     port, own = free_port(), free_port()
     assert "PORT = 9000\n" in example
     (tmp_path / "server.py").write_text(example.replace("PORT = 9000", f"PORT = {own}"), encoding="utf-8")

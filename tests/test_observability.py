@@ -58,3 +58,29 @@ def test_log_that_cannot_be_written_stops_nothing(how: str) -> None:
         text=True,
     )
     assert ran.stdout == "done\n"
+
+
+def broken(program: str) -> dict[str, object]:
+    """The line that a library's complaint becomes."""
+    taken = "import logging; from tokensvc.observability import take_over_logging; take_over_logging()"
+    [line] = written(f"{taken}\n{program}")
+    assert (line["level"], line["event"]) == ("warning", "internal error")
+    return line
+
+
+def test_exception_is_told_by_its_type_and_place_and_not_by_its_text() -> None:
+    """Which may quote a token."""
+    program = (
+        "def f(): raise ValueError('tsat_secret')\ntry: f()\nexcept ValueError: logging.exception('It broke\\nhere')"
+    )
+    line = broken(program)
+    assert (line["source"], line["reason"], line["exception"]) == ("root", "It broke", "ValueError")
+    assert [str(frame).rpartition(" ")[2] for frame in line["frames"]] == ["<module>", "f"]  # type: ignore[attr-defined]
+    assert "secret" not in str(line)
+
+
+def test_start_that_failed_is_told_by_the_last_line_of_its_traceback() -> None:
+    line = broken(
+        "logging.getLogger('uvicorn.error').error('Traceback (most recent call last):\\n  x\\nValueError: y\\n')"
+    )
+    assert (line["source"], line["reason"]) == ("uvicorn.error", "ValueError: y")

@@ -25,6 +25,7 @@ from tokensvc.endpoints import (
     introspection,
     metadata,
     overview,
+    peers,
     registration,
     revocation,
     token,
@@ -39,11 +40,15 @@ from tokensvc.identity.api_keys import ApiKeys
 from tokensvc.keyring import CLIENT_KEYS, KEYS, KeyRing, derive
 from tokensvc.ledger import Ledger
 from tokensvc.ledger.algebra import State
+from tokensvc.ledger.exchange import Exchange
 from tokensvc.ledger.marks import Mark, Subject, parse_denylist
 from tokensvc.ledger.memory import MemoryLedger
+from tokensvc.ledger.peers import PeeredLedger
 from tokensvc.ledger.sqlite import SqliteLedger
 from tokensvc.observability import log, warn
 from tokensvc.protocol.client import Clients, Lifetimes
+from tokensvc.protocol.peer import PATH as PEERS_PATH
+from tokensvc.protocol.peer import PEERS, Directory, Post
 from tokensvc.protocol.preregistered import parse_clients
 from tokensvc.protocol.redirect_uri import RedirectPolicy
 from tokensvc.protocol.registration_policy import RegistrationPolicy
@@ -59,7 +64,6 @@ from tokensvc.tokens.use import KeyUse
 Clock = Callable[[], int]
 
 _NOT_IGNORED = {
-    "TOKENSVC_PEERS": "replicas share a sqlite ledger, and would not tell one another of revocations",
     "TOKENSVC_ROLE_SCOPES": "every role may have every scope",
 }
 """Settings to come whose absence would fail open, each with what is true without it."""
@@ -91,7 +95,12 @@ def build(settings: Settings, clock: Clock | None = None, files: Files | None = 
     clock = clock or _milliseconds
     now = clock()
     marks = parse_denylist(settings.denylist.get_secret_value(), now)
-    service = _service(settings, _replica(settings, clock, now), now)
+
+    def open_ledger() -> Ledger:
+        # The sealer in force, whenever a peer is asked: the rings may be read again.
+        return _open_ledger(settings, clock, now, lambda: app.state.service.server.sealer)
+
+    service = _service(settings, _replica(settings, clock, now), now, open_ledger)
     app = Starlette(
         routes=_routes(service),
         middleware=[Middleware(RequestId), Middleware(Cors, paths=_cors_paths(service))],
@@ -135,7 +144,8 @@ def check(settings: Settings, now: int) -> None:
     """Parse every setting without opening anything. Raises SettingsError."""
     parse_denylist(settings.denylist.get_secret_value(), now)
     ledger_path(settings)
-    _service(settings, _replica(settings, lambda: now, now), now, MemoryLedger(now))
+    Directory.parse(settings.peers, settings.issuer)
+    _service(settings, _replica(settings, lambda: now, now), now, lambda: MemoryLedger(now))
 
 
 def rings(settings: Settings, now: int) -> dict[str, KeyRing]:
@@ -189,7 +199,7 @@ def _replica(settings: Settings, clock: Clock, now: int) -> Replica:
     )
 
 
-def _service(settings: Settings, replica: Replica, now: int, ledger: Ledger | None = None) -> Service:
+def _service(settings: Settings, replica: Replica, now: int, ledger: Callable[[], Ledger]) -> Service:
     resources = Resources.parse(settings.resources, settings.issuer)
     admin_tokens = parse_secrets(settings.admin_tokens.get_secret_value(), "TOKENSVC_ADMIN_TOKENS")
     introspection_tokens = settings.introspection_tokens.get_secret_value()
@@ -204,7 +214,7 @@ def _service(settings: Settings, replica: Replica, now: int, ledger: Ledger | No
         longest=longest_lifetime(settings),
         digests=environment.digests(settings, _digest_key(sealing)),
         # Last, since it opens the ledger: until then nothing has to be closed again.
-        server=_server(settings, sealing, resources, now, ledger),
+        server=_server(settings, sealing, resources, ledger),
     )
 
 
@@ -215,7 +225,7 @@ def _digest_key(sealing: Sealer) -> bytes:
 
 
 def _server(
-    settings: Settings, sealing: Sealer, resources: Resources, now: int, ledger: Ledger | None
+    settings: Settings, sealing: Sealer, resources: Resources, ledger: Callable[[], Ledger]
 ) -> AuthorizationServer:
     policy = RedirectPolicy.parse(settings.redirect_hosts)
     general = lifetimes(settings)
@@ -229,7 +239,7 @@ def _server(
         resources=resources,
         scopes=Scopes.parse(settings.scopes),
         grace=settings.refresh_grace * 1000,
-        ledger=ledger or _open_ledger(settings, now),
+        ledger=ledger(),
     )
 
 
@@ -237,7 +247,7 @@ def _reread(present: Service, now: int) -> tuple[Service, dict[Subject, Mark]]:
     """All settings as they are now, around what goes on; and the marks of the denylist. Raises SettingsError."""
     settings = environment.load()
     marks = parse_denylist(settings.denylist.get_secret_value(), now)
-    return _service(settings, present.replica, now, present.server.ledger), marks
+    return _service(settings, present.replica, now, lambda: present.server.ledger), marks
 
 
 def _refuse(replica: Replica, refused: Reload) -> None:
@@ -247,11 +257,32 @@ def _refuse(replica: Replica, refused: Reload) -> None:
         warn("settings refused", changed=refused.changed, reason=refused.problem)
 
 
-def _open_ledger(settings: Settings, now: int) -> Ledger:
+def _open_ledger(settings: Settings, clock: Clock, now: int, sealer: Callable[[], Sealer]) -> Ledger:
+    directory = Directory.parse(settings.peers, settings.issuer)
+    local = _open_local(settings, now)
+    if not settings.peers:
+        return local
+    exchange = Exchange(local, __version__, settings.staleness * 1000, now, bootstrap=settings.peers_bootstrap)
+    return PeeredLedger(local, exchange, Post(sealer, clock), directory, clock, _give_up)
+
+
+def _give_up() -> None:
+    """End the process, which has nothing to begin with: neither a file nor a replica that knows what was revoked."""
+    problem = "names no replica that is caught up, and this one has no ledger file to begin with"
+    remedy = (
+        "Start the others first, or set TOKENSVC_PEERS_BOOTSTRAP=true on one replica alone to begin a new fleet, "
+        "which ends all that was minted before"
+    )
+    error = SettingsError(PEERS, problem, remedy)
+    warn("no fleet found", reason=str(error))
+    raise SystemExit(str(error))
+
+
+def _open_local(settings: Settings, now: int) -> Ledger:
     path = ledger_path(settings)
     if path is None:
         return MemoryLedger(now)
-    ledger = SqliteLedger(path, now)
+    ledger = SqliteLedger(path, now, alone=not settings.peers)
     if ledger.restored:
         warn(
             "ledger restored",
@@ -280,6 +311,8 @@ def _routes(service: Service) -> list[Route]:
     ]
     if service.registration.enabled:
         routes.insert(2, Route(f"{base}/register", Endpoint(registration.register), methods=["POST"]))
+    if isinstance(service.server.ledger, PeeredLedger):
+        routes.append(Route(f"{base}{PEERS_PATH}", Endpoint(peers.exchange), methods=["POST"]))
     if service.admin:
         routes.append(Route(f"{base}/admin/revoke", Endpoint(admin.revoke), methods=["POST"]))
         routes.append(Route(f"{base}/admin/denylist", Endpoint(admin.denylist), methods=["GET"]))
@@ -297,14 +330,17 @@ def _cors_paths(service: Service) -> frozenset[str]:
 def _lifespan(service: Service, marks: dict[Subject, Mark], files: Files) -> Any:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        await service.server.ledger.merge(State(marks=marks), service.clock())
+        ledger = service.server.ledger
+        await ledger.merge(State(marks=marks), service.clock())
+        if isinstance(ledger, PeeredLedger):
+            ledger.begin()
         log("replica started", version=__version__, issuer=service.server.issuer)
         tending = asyncio.create_task(_tend(app, files))
         yield
         tending.cancel()
         with suppress(asyncio.CancelledError):
             await tending
-        await service.server.ledger.close()
+        await ledger.close()
         log("replica stopped")
 
     return lifespan

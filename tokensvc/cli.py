@@ -15,13 +15,14 @@ COMMANDS = {
     "apikey": "make an API key",
     "revoke": "end tokens through a running replica",
     "explain": "what a token is, and why it would be refused",
+    "doctor": "compare replicas, and say what to do where they differ",
     "demo": "three replicas, and a story that proves itself",
 }
 """Each is a module of `tokensvc.commands`, loaded only when it is asked for: a new key need not wait for a server."""
 
 _EPILOG = """\
 The settings are environment variables, TOKENSVC_ISSUER and so on; the README lists them all.
-To try it out without any: tokensvc serve --development DIR"""
+To try it out without any: tokensvc demo, or tokensvc serve --development DIR"""
 
 # Their values are base64url, so one in 64 begins with a hyphen, which argparse would take for an option.
 _NAMES = frozenset({"--client", "--credential", "--family", "--token"})

@@ -115,4 +115,4 @@ class SettingsError(Exception):
 
     def __init__(self, variable: str, problem: str, remedy: str) -> None:
         super().__init__(f"{variable} {problem}. {remedy}")
-        self.variable = variable
+        self.variable, self.problem, self.remedy = variable, problem, remedy

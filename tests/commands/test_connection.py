@@ -26,7 +26,7 @@ class Impatient(HttpProtocol):
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Echo the body; below /slow only after longer than a request may take to arrive."""
+    """Echo the body; at /slow only after longer than a request may take to arrive, at /long very often."""
     body, more = b"", True
     while more:
         message = await receive()
@@ -36,28 +36,37 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         more = message["more_body"]
     if scope["path"] == "/slow":
         await asyncio.sleep(2 * PATIENCE)
+    if scope["path"] == "/long":
+        body *= 8_000_000
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
     await send({"type": "http.response.body", "body": body})
 
 
 @pytest.fixture(scope="module")
-def port() -> Iterator[int]:
-    """Of a server with little patience, in a thread."""
-    config = uvicorn.Config(application, http=Impatient, ws="none", lifespan="off", log_config=None, log_level="error")
+def server() -> Iterator[tuple[Server, int]]:
+    """With little patience, in a thread; and its port."""
+    config = uvicorn.Config(
+        application,
+        http=Impatient,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="error",
+        timeout_keep_alive=1,
+    )
     server = Server(config, drain=0)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
-        number: int = listening.getsockname()[1]
-        yield number
+        yield server, listening.getsockname()[1]
         server.leave(0)
         thread.join(SECONDS)
     assert not thread.is_alive()
 
 
 @pytest.fixture
-def connection(port: int) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", port), SECONDS) as connected:
+def connection(server: tuple[Server, int]) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", server[1]), SECONDS) as connected:
         yield connected
 
 
@@ -112,6 +121,14 @@ def test_second_request_on_a_connection_has_the_same_time_as_the_first(connectio
 def test_time_to_answer_is_not_the_client_s(connection: socket.socket) -> None:
     connection.sendall(HEAD % b"slow" + b"\r\nabcd")
     assert read_answer(connection.makefile("rb")).body == b"abcd"
+
+
+def test_answer_that_nobody_takes_is_given_up(server: tuple[Server, int], connection: socket.socket) -> None:
+    """After the time that an idle connection has."""
+    connection.sendall(HEAD % b"long" + b"\r\nabcd")
+    assert connection.recv(4, socket.MSG_WAITALL) == b"HTTP"
+    wait_for(lambda: not server[0].server_state.connections, "the server has no connection any more")
+    assert len(connection.makefile("rb").read()) < 32_000_000
 
 
 def test_request_in_pieces_is_answered_if_they_come_in_time(connection: socket.socket) -> None:

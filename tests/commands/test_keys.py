@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.commands.transcript import called, tokensvc
-from tests.replica import ring_entry
+from tests.replica import ADMIN_TOKEN, Client, Replica, free_port, ring_entry, settings
 from tokensvc.commands import now, rfc3339
 from tokensvc.keyring import KeyRing
 
@@ -75,7 +75,8 @@ def test_status_shows_each_version_of_both_rings_in_its_state() -> None:
     )
     clients = f"{ring_entry('c1')},{ring_entry('c2', '2026-01-01T00:00:00Z')}"
     ran = tokensvc("keys", "status", variables=rings(keys, clients))
-    assert (ran.code, ran.err) == (0, "")
+    warning = "k1 of TOKENSVC_KEYS can be dropped since 2026-01-31: what it sealed has expired.\n"
+    assert (ran.code, ran.err) == (0, warning)
     retired = rfc3339(now() - 86_400_000 + LIFE)[:13]
     lines = re.sub(rf"{retired}:\d\d:\d\dZ", "RETIRED+30D", ran.out.replace(recent, "RECENT_WITHOUT_SPACE"))
     assert (
@@ -119,6 +120,34 @@ def test_status_shows_no_secret() -> None:
     ring = ring_entry("k1")
     ran = called("keys", "status", variables=rings(ring))
     assert ring.partition("=")[2] not in ran.out + ran.err
+
+
+def test_status_of_a_replica_shows_what_each_version_was_used_for() -> None:
+    port = free_port()
+    ring = f"{ring_entry('k1')},{ring_entry('k2', '2026-01-01T00:00:00Z')}"
+    with Replica(settings("memory://", port, keys=ring), port) as replica:
+        client = Client(replica.url)
+        client.introspect(client.sign_in().access)
+        asking = {"TOKENSVC_ISSUER": replica.url, "TOKENSVC_ADMIN_TOKENS": ADMIN_TOKEN}
+        ran = tokensvc("keys", "status", "--url", variables=asking)
+        table = tokensvc("keys", "status", "--url", replica.url, "--json", variables=asking)
+    assert (ran.code, table.code) == (0, 0)
+    lines = [re.split(r"  +", line) for line in ran.out.splitlines()]
+    assert lines[0] == ["ring", "kid", "state", "use", "activates", "drop", "seals", "opens", "last opened"]
+    assert [line[1] for line in lines[1:]] == ["k1", "k2", "c1"]
+    assert lines[1][6:] == ["0", "0", "never"]
+    # The page, the code, two tokens; the page and the code were opened, and the access token.
+    assert lines[2][6:8] == ["4", "3"]
+    assert lines[2][8].startswith(rfc3339(now())[:8])
+    assert ran.err.splitlines()[0].startswith("Used since ")
+    assert "k1 of TOKENSVC_KEYS can be dropped since 2026-01-31" in ran.err
+    assert [(row["seals"], row["opens"]) for row in table.json][1] == (4, 3)
+
+
+def test_status_of_what_is_no_replica_says_so() -> None:
+    ran = called("keys", "status", "--url", f"http://127.0.0.1:{free_port()}", variables={"TOKENSVC_ADMIN_TOKENS": "x"})
+    assert (ran.code, ran.out) == (1, "")
+    assert "cannot be reached" in ran.err
 
 
 def test_status_of_a_ring_that_is_refused_says_why() -> None:

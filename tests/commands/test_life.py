@@ -182,10 +182,11 @@ def test_workers_end_when_their_supervisor_is_killed(begin: Begin) -> None:
     assert not listens(replica)
 
 
-def test_workers_that_cannot_start_end_the_replica() -> None:
-    config = uvicorn.Config("tests.commands.nothing:app", factory=True, workers=2, log_config=None)
+@pytest.mark.parametrize("application", ["tests.commands.nothing:app", "tests.commands.hopeless:app"])
+def test_workers_that_cannot_start_or_go_on_end_the_replica(application: str) -> None:
+    config = uvicorn.Config(application, workers=2, log_config=None)
     with (
         socket.create_server(("127.0.0.1", 0)) as listening,
-        pytest.raises(CommandFailed, match="the service did not start"),
+        pytest.raises(CommandFailed, match="the workers cannot go on"),
     ):
         Workers(config, listening, drain=0).run()

@@ -10,7 +10,7 @@ import pytest
 
 from tests.commands.transcript import Ran, called, tokensvc
 from tests.replica import ADMIN_TOKEN, API_KEY, Client, Replica, free_port, settings
-from tokensvc.identity.api_keys import credential_of
+from tokensvc.identity import credential_of
 from tokensvc.tokens.kinds import client_handle
 
 Run = Callable[..., Ran]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import httpx
+from starlette.applications import Starlette
 
 from tests.replica import ADMIN_TOKEN, API_KEY, INTROSPECTION_TOKEN, Client, api_key_entry, ring_entry
 from tokensvc import app
@@ -51,7 +52,7 @@ class Service:
             "introspection_tokens": INTROSPECTION_TOKEN,
             "admin_tokens": ADMIN_TOKEN,
         } | self.settings
-        self.app = app.build(Settings.model_validate(self.values), self.clock)
+        self.app = self.build()
         self._runner = asyncio.Runner()
         self._opened = AsyncExitStack()
         self._runner.run(self._opened.enter_async_context(self.app.router.lifespan_context(self.app)))
@@ -60,6 +61,9 @@ class Service:
     def __exit__(self, *_exception: object) -> None:
         self._runner.run(self._opened.aclose())
         self._runner.close()
+
+    def build(self) -> Starlette:
+        return app.build(Settings.model_validate(self.values), self.clock)
 
     @property
     def issuer(self) -> str:

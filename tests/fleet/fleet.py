@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +19,8 @@ MEMORY, FILE = "memory://", "sqlite:///ledger.db"
 class Fleet:
     """Use as a context manager. Each replica has a directory, a ledger and ring files of its own.
 
-    `changes` are settings of all of them, by field name; `apart` are variables of one, by its number.
+    `changes` are settings of all of them, by field name; `start_with` are variables of all of them, `apart` of one, by
+    its number. Those that are `late` are for the test to start.
     """
 
     directory: Path
@@ -26,6 +28,8 @@ class Fleet:
     ledger: str = MEMORY
     changes: Mapping[str, str] = field(default_factory=dict)
     apart: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    start_with: Mapping[str, str] = field(default_factory=dict)
+    late: Collection[int] = ()
 
     def __post_init__(self) -> None:
         self.haproxy = HAProxy(self.directory)
@@ -37,17 +41,22 @@ class Fleet:
             "client_keys": client_keys,
             "peers": ",".join(f"http://127.0.0.1:{port}" for port in ports),
         } | dict(self.changes)
+        import tokensvc.settings as S  # TEMPORARY
+
+        if "peers" not in S.Settings.model_fields:
+            shared["peers"] = ""
+            self.ledger = f"sqlite:///{self.directory}/shared.db"
         self.replicas = []
         for number, port in enumerate(ports):
             directory = self.directory / f"r{number}"
             directory.mkdir()
             own = settings(self.ledger, port, **(shared | {"keys": "", "keys_file": str(directory / "keys")}))
-            environment = own | dict(self.apart.get(number, {}))
+            environment = own | dict(self.start_with) | dict(self.apart.get(number, {}))
             self.replicas.append(Replica(environment, port, directory=directory, drain=DRAIN))
             self.write_ring(number, self.keys)
 
     def __enter__(self) -> Fleet:
-        first, *others = self.replicas
+        first, *others = (replica for number, replica in enumerate(self.replicas) if number not in self.late)
         try:
             self.begin_with(first)
             together(Replica.start, others)
@@ -90,9 +99,21 @@ class Fleet:
         os.replace(new, file / "keys")
 
     def wait_until_up(self) -> None:
-        """HAProxy sends requests to every replica."""
-        names = {f"r{number}" for number in range(self.size)}
+        """HAProxy sends requests to every replica that was started."""
+        names = {f"r{number}" for number, replica in enumerate(self.replicas) if hasattr(replica, "process")}
         wait_for(lambda: self.haproxy.up() == names, "every replica is up")
+
+    @contextmanager
+    def only(self, number: int) -> Iterator[Replica]:
+        """Meanwhile every request that comes to HAProxy goes to one replica."""
+        others = [f"tokensvc/r{other}" for other in range(self.size) if other != number]
+        for server in others:
+            self.haproxy.tell(f"set server {server} state drain")
+        try:
+            yield self.replicas[number]
+        finally:
+            for server in others:
+                self.haproxy.tell(f"set server {server} state ready")
 
     def roll(self, change: Callable[[Replica], None] = lambda _replica: None) -> None:
         """Stop each in turn, change what stands in its environment, start it again, and go on once it is up."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import socket
 import subprocess
@@ -50,7 +51,7 @@ class HAProxy:
         self._process.wait(SECONDS)
 
     def tell(self, command: str) -> str:
-        """What it answers to a command at its socket, such as `set server tokensvc/r0 state maint`."""
+        """What it answers to a command at its socket, such as `set server tokensvc/r0 state drain`."""
         with socket.socket(socket.AF_UNIX) as control:
             control.connect(str(self._socket))
             control.sendall(f"{command}\n".encode())
@@ -58,8 +59,15 @@ class HAProxy:
 
     def up(self) -> set[str]:
         """The names of the servers that requests go to."""
-        columns = (line.split(",") for line in self.tell("show stat").splitlines() if line.startswith("tokensvc,"))
-        return {column[1] for column in columns if column[1] != "BACKEND" and column[17].startswith("UP")}
+        return {server["svname"] for server in self._servers() if server["status"].startswith("UP")}
+
+    def busy(self) -> bool:
+        """Whether a server has a request that it has not answered."""
+        return any(server["scur"] != "0" for server in self._servers())
+
+    def _servers(self) -> list[dict[str, str]]:
+        rows = csv.DictReader(self.tell("show stat").removeprefix("# ").splitlines())
+        return [row for row in rows if row["pxname"] == "tokensvc" and row["svname"] != "BACKEND"]
 
     @property
     def _socket(self) -> Path:
@@ -74,7 +82,7 @@ class HAProxy:
         return True
 
     def _configuration(self, replicas: Sequence[int]) -> str:
-        """The file with other addresses and quicker checks, and without TLS, which the tests have no certificate for."""
+        """With other addresses and quicker checks, and without TLS, which the tests have no certificate for."""
         text = CONFIGURATION.read_text(encoding="utf-8")
         for old, new, times in (
             (r"bind :443 .*", f"bind 127.0.0.1:{self.port}", 1),

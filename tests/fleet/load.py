@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import median
 
 from tests.replica import INTROSPECTION_TOKEN, SECONDS, Client, Tokens, tokens
 
+FACTOR = int(os.environ.get("FLEET_FACTOR", "1"))
+"""How much more than the short form of each test: `make soak` sets it."""
 PAUSE = 0.01
 """Seconds between two requests of one kind: a steady load, which leaves the machine some time for the replicas."""
 MOST_PEOPLE = 24
@@ -53,9 +57,9 @@ class Load:
         assert not any(thread.is_alive() for thread in self._threads)
 
     def go_on(self, requests: int = 50) -> None:
-        """Return when so many more requests were answered."""
-        target = self.requests + requests
-        deadline = time.monotonic() + 2 * SECONDS
+        """Return when so many more requests were answered, or one was not as it should be."""
+        target = self.requests + requests * FACTOR
+        deadline = time.monotonic() + 2 * SECONDS * FACTOR
         while self.requests < target and not self.failures:
             assert time.monotonic() < deadline, "the load does not go on"
             time.sleep(PAUSE)
@@ -90,7 +94,7 @@ class Load:
         """Somebody new, until there are enough; then somebody again."""
         client = Client(self.url)
         self._timed("registrations", client.register)
-        self._timed("sign-ins", lambda: self._arrive(client))
+        self._timed("sign-ins", partial(self._arrive, client))
         if len(self.people) > MOST_PEOPLE:
             self.people.pop(0)
 
@@ -101,7 +105,7 @@ class Load:
     def _refresh(self) -> None:
         for person in list(self.people):
             if not self._over.wait(PAUSE):
-                self._timed("refreshes", lambda person=person: self._renew(person))  # type: ignore[misc]
+                self._timed("refreshes", partial(self._renew, person))
 
     def _renew(self, person: Person) -> None:
         person.tokens = tokens(person.client.refresh(person.tokens.refresh))
@@ -110,12 +114,12 @@ class Load:
         """Of everybody the token that they hold by now."""
         for person in list(self.people):
             if not self._over.wait(PAUSE):
-                self._timed("introspections", lambda person=person: check(person))  # type: ignore[misc]
+                self._timed("introspections", partial(check, person))
 
     def _validate_new(self) -> None:
         """The newest, over and over: every replica is asked about it within moments."""
         person = self.people[-1]
-        self._timed("introspections", lambda: check(person))
+        self._timed("introspections", partial(check, person))
 
 
 def check(person: Person) -> None:

@@ -14,6 +14,7 @@ import pytest
 from tests.flows.balancer import Balancer
 from tests.flows.conftest import Start
 from tests.flows.wire import HeldRequest, Post, race
+from tests.promises import proves
 from tests.replica import Client, Replica, redirect_parameters, tokens, wait_until
 
 RACERS = 64
@@ -83,6 +84,7 @@ def redemption(client: Client, code: str, url: str = "") -> Post:
     return Post(f"{url or client.url}/token", form)
 
 
+@proves("redeem a code", "sqlite", "the same, across processes and replicas")
 def test_of_64_concurrent_valid_redemptions_one_wins_and_then_loses_its_tokens(site: Site) -> None:
     """Fault 1. In one process, and across workers, replicas, and replicas behind nginx, on one ledger file."""
     client = site.client
@@ -97,6 +99,7 @@ def test_of_64_concurrent_valid_redemptions_one_wins_and_then_loses_its_tokens(s
     assert client.refresh(won["refresh_token"]).json()["error"] == "invalid_grant"
 
 
+@proves("redeem a code", "memory", "a second use ends the grant")
 def test_a_replay_later_ends_all_tokens_of_its_family(replica: Replica) -> None:
     """Fault 2. However far the family has come, and although the refresh tokens are inside their grace window."""
     client = Client(replica.url)

@@ -15,6 +15,7 @@ import pytest
 
 from tests.flows.conftest import Start
 from tests.flows.wire import HeldRequest, Post, race
+from tests.promises import proves
 from tests.replica import Client, Replica, Tokens, tokens, wait_for, wait_until
 
 GRACE = 2
@@ -103,6 +104,7 @@ def test_a_stolen_token_used_after_its_owner_ends_the_family(strict: Replica, br
     assert ended(owner, first, used.successor)
 
 
+@proves("refresh", "sqlite", "the same, across processes")
 @pytest.mark.parametrize("window", ["strict", "brief"])
 def test_a_stolen_token_used_before_its_owner_ends_the_family(strict: Replica, brief: Replica, window: str) -> None:
     """Fault 6, outside the window: it is the owner who reveals the theft, and the thief's tokens end too."""
@@ -118,6 +120,7 @@ def test_a_stolen_token_used_before_its_owner_ends_the_family(strict: Replica, b
     assert ended(thief, first, *stolen)
 
 
+@proves("refresh", "sqlite", "the same, across processes")
 def test_five_processes_that_refresh_one_token_get_the_same_successor(start: Start) -> None:
     """Fault 7. Five real processes, three workers; and afterwards the session goes on with any of the answers."""
     client = Client(start(workers=3).url)
@@ -139,6 +142,7 @@ def test_five_processes_that_refresh_one_token_get_the_same_successor(start: Sta
     assert len({jti(client, each.access) for each in followers}) == 1
 
 
+@proves("refresh", "sqlite", "across replicas")
 def test_64_concurrent_refreshes_of_one_token_get_the_same_successor(
     pair: tuple[Replica, Replica],
 ) -> None:
@@ -152,6 +156,7 @@ def test_64_concurrent_refreshes_of_one_token_get_the_same_successor(
     assert client.active(first.access)
 
 
+@proves("refresh", "memory", "inside the grace window a repeat gets the same successor")
 def test_inside_the_window_every_generation_gets_the_head(replica: Replica) -> None:
     """Fault 8: n-1, n-2 and all before them, in any order, and none of it moves the head or forks the family."""
     client = Client(replica.url)

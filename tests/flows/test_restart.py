@@ -19,6 +19,7 @@ import pytest
 
 from tests.flows.conftest import SQLITE, Start
 from tests.flows.wire import Answer, HeldRequest, Post, race
+from tests.promises import proves
 from tests.replica import INTROSPECTION_TOKEN, SECONDS, TLS, Client, Replica, Tokens, tokens, wait_for
 
 IN_FLIGHT = 20
@@ -59,6 +60,7 @@ def kill_between_commit_and_response(replica: Replica, posts: Sequence[Post]) ->
     return [request.answer_or_none() for request in held]
 
 
+@proves("redeem a code", "sqlite", "after a crash too")
 def test_sigkill_after_the_commit_leaves_a_code_spent_and_a_refresh_to_be_repeated(start: Start) -> None:
     """Fault 10. Of what was committed and never answered, nothing is issued twice, and nobody is locked out."""
     replica = start()
@@ -101,6 +103,7 @@ def everybody_refreshed(chains: list[list[Tokens]]) -> bool:
     return all(len(chain) > 5 for chain in chains)
 
 
+@proves("refresh", "sqlite", "after a crash too")
 def test_sigkill_amid_a_stream_of_refreshes_forks_no_family_and_ends_none(start: Start) -> None:
     """Fault 10. At any moment, with several workers: whoever lost an answer asks again, and gets that very token."""
     replica = start(workers=2)
@@ -133,6 +136,7 @@ def test_sigkill_amid_a_stream_of_refreshes_forks_no_family_and_ends_none(start:
             assert all(person.active(each.access) for each in chain[-3:])
 
 
+@proves("restart", "memory", "everything ends but registrations")
 def test_a_restart_with_the_memory_ledger_ends_everything_but_registrations(start: Start) -> None:
     """Fault 11. Nothing that was revoked comes back, since nothing comes back."""
     replica = start("memory://")
@@ -147,6 +151,7 @@ def test_a_restart_with_the_memory_ledger_ends_everything_but_registrations(star
     assert client.active(client.sign_in().access)
 
 
+@proves("restart", "sqlite", "nothing is lost")
 @pytest.mark.parametrize("how", ["restart", "kill"])
 def test_a_restart_with_the_sqlite_ledger_loses_nothing(start: Start, how: str) -> None:
     """Fault 11. What was good stays good, and what was spent or revoked stays spent or revoked."""
@@ -185,6 +190,7 @@ LOSSES = {
 }
 
 
+@proves("restart", "sqlite", "a lost or restored file is noticed")
 @pytest.mark.parametrize(("file", "witness"), LOSSES.values(), ids=LOSSES)
 def test_a_ledger_that_lost_its_memory_is_noticed_and_everything_from_before_ends(
     start: Start, file: str, witness: str
@@ -215,6 +221,7 @@ def test_a_ledger_that_lost_its_memory_is_noticed_and_everything_from_before_end
     assert client.active(client.sign_in().access)
 
 
+@proves("out of reach", "sqlite", "the ledger: 503, and nothing is lost by it")
 def test_a_file_replaced_under_a_running_replica_is_answered_503_and_never_inactive(start: Start) -> None:
     """Fault 11. What other processes write there is unknown, so nothing is refused and nothing confirmed."""
     replica = start()
@@ -239,6 +246,7 @@ def test_a_file_replaced_under_a_running_replica_is_answered_503_and_never_inact
     assert client.revoke(issued.refresh).status_code == 503
 
 
+@proves("out of reach", "sqlite", "the ledger: 503, and nothing is lost by it")
 def test_a_ledger_that_is_locked_for_long_is_answered_503_and_recovers(start: Start) -> None:
     """Faults 10 and 14 for sqlite: no false refusal, no revocation that did not happen, and then all is as before."""
     replica = start(SQLITE)

@@ -18,6 +18,7 @@ import pytest
 
 from tests.flows.conftest import Start
 from tests.flows.wire import HeldRequest, Post, pipeline, race
+from tests.promises import proves
 from tests.replica import (
     ADMIN_TOKEN,
     API_KEY,
@@ -62,6 +63,8 @@ def mark(replica: Replica, client: Client, kind: str) -> dict[str, str]:
     return {"kind": kind, **names}
 
 
+@proves("revoke", "memory", "in force when answered")
+@proves("revoke", "memory", "who signs in again lives")
 @pytest.mark.parametrize("kind", SUBJECTS)
 def test_who_signs_in_in_the_instant_after_a_revocation_lives_and_all_before_it_is_dead(
     replica: Replica, kind: str
@@ -129,6 +132,7 @@ def test_a_revocation_holds_for_a_sign_in_that_was_lifted_over_a_mark_ahead_of_t
     assert client.active(client.sign_in().access)
 
 
+@proves("revoke", "sqlite", "against refreshes under way")
 @pytest.mark.parametrize("how", ["by its client", "by an operator", "of the family", "of everything"])
 def test_no_token_survives_a_revocation_that_races_refreshes(pair: tuple[Replica, Replica], how: str) -> None:
     """Fault 9. 15 refreshes and a revocation at the same time, across two replicas on one ledger file."""
@@ -209,6 +213,7 @@ class Traffic:
                 answer = client.refresh(issued.refresh)
 
 
+@proves("revoke", "sqlite", "the same, on every replica")
 @pytest.mark.parametrize("kind", ["user", "everything"])
 def test_no_token_survives_a_revocation_that_was_answered_before_it_was_minted(
     pair: tuple[Replica, Replica], kind: str

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.promises import proves
 from tests.replica import Client, Replica, free_port, redirect_parameters, settings, tokens
 
 
@@ -42,6 +43,7 @@ def test_a_code_that_comes_twice_ends_its_family(replica: Replica) -> None:
     assert client.refresh(first.refresh).json()["error"] == "invalid_grant"
 
 
+@proves("introspect", "memory", "exact")
 def test_revoking_a_refresh_token_ends_all_of_its_family(replica: Replica) -> None:
     client = Client(replica.url)
     issued = client.sign_in()

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.identity.test_identity import identities, written
 from tokensvc.errors import SettingsError
-from tokensvc.identity import Identity, IdentityEnded, SignedIn
-from tokensvc.identity.api_keys import ApiKeys, credential_of, new_api_key
+from tokensvc.identity import Identity, IdentityEnded, SignedIn, credential_of
+from tokensvc.identity.api_keys import ApiKeys, new_api_key
 
 NOW = 1_800_000_000_000
 ADA = Identity("acme", "ada", "admin")

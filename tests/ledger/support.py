@@ -89,7 +89,7 @@ class Driver:
         return self.run(self.ledger.advance(step, now))
 
     def mark(self, subject: Subject, mark: Mark, now: int) -> Mark:
-        return self.run(self.ledger.mark(subject, mark, now))
+        return self.run(self.ledger.mark(subject, mark, now)).mark
 
     def spend(self, use: str, expires: int, now: int) -> None:
         self.run(self.ledger.spend(use, expires, now))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tests.ledger.conftest import Begin
 from tests.ledger.support import BEGAN, DAY, GRACE, NOW, SECOND, Driver, Grant, Minted
+from tests.promises import proves
 from tokensvc.errors import TemporarilyUnavailable
 from tokensvc.ledger import Advanced, Decided, Replayed, Spent, Taken, marks
 from tokensvc.ledger.algebra import DENIED, MAX_GRACE, Continuity, Family, Offer, State
@@ -58,6 +59,7 @@ class TestAdvance:
         for generation in (3, 2, 1):
             assert ledger.advance(GRANT.step(generation), NOW + GRACE - 1) == Advanced(4, "repeated")
 
+    @proves("refresh", "memory", "outside it, the grant ends")
     def test_a_repeat_outside_the_window_ends_the_family(self, ledger: Driver) -> None:
         ledger.advance(GRANT.step(1), NOW)
         ledger.advance(GRANT.step(2), NOW + GRACE - 1)
@@ -108,6 +110,7 @@ class TestAdvance:
 
 
 class TestAtOnce:
+    @proves("redeem a code", "memory", "at most once")
     def test_of_64_uses_of_one_code_at_once_one_succeeds_and_the_family_ends(self, ledger: Driver) -> None:
         outcomes = ledger.together(*(ledger.ledger.advance(GRANT.step(0), NOW) for _ in range(64)))
         assert sorted(type(outcome).__name__ for outcome in outcomes) == [

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from tests.ledger.support import BEGAN, DAY, GRACE, NOW, SECOND, Driver, Grant, Minted
+from tests.promises import proves
 from tokensvc.errors import TemporarilyUnavailable
 from tokensvc.ledger import Advanced, Replayed, Spent, marks
 from tokensvc.ledger.algebra import Continuity, State
@@ -160,6 +161,7 @@ class TestProcesses:
                 assert here.state(NOW).families[f"f{number}"].head == 2
                 here.check(Grant(family=f"f{number}").access(2))
 
+    @proves("introspect", "sqlite", "exact, in every process")
     def test_a_mark_is_seen_by_the_very_next_check_in_another_process(self, path: Path) -> None:
         with processes(path, 1) as [other], opened(path) as here:
             for number in range(50):
@@ -230,7 +232,7 @@ class TestCrash:
     def test_a_process_that_is_stopped_inside_a_transaction_holds_nobody_up_once_it_is_killed(self, path: Path) -> None:
         with opened(path) as ledger, closing(sqlite3.connect(path, isolation_level=None)) as raw:
             raw.execute("BEGIN IMMEDIATE")
-            raw.execute("INSERT INTO spent VALUES ('half', ?)", (FOREVER,))
+            raw.execute("INSERT INTO spent (use, expires) VALUES ('half', ?)", (FOREVER,))
             raw.close()
             ledger.spend("half", FOREVER, NOW)
 

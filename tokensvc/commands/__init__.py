@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -39,6 +40,14 @@ def print_facts(facts: dict[str, Any]) -> None:
     for name, fact in facts.items():
         for value in fact if isinstance(fact, list) else [fact]:
             print(f"{name}: {value}")
+
+
+def print_table(rows: Sequence[Mapping[str, str]]) -> None:
+    """Rows of equal names, below these names, in columns as wide as they have to be."""
+    heads = {head: head for head in rows[0]}
+    widths = {head: max(len(row[head]) for row in [heads, *rows]) for head in heads}
+    for row in [heads, *rows]:
+        print("  ".join(row[head].ljust(widths[head]) for head in heads).rstrip())
 
 
 def rfc3339(milliseconds: int) -> str:

@@ -5,12 +5,14 @@ import base64
 import re
 import secrets
 import string
+from dataclasses import asdict
+from typing import Any
 
-from tokensvc.commands import now, print_json, rfc3339, say
-from tokensvc.keyring import KeyRing, KeyVersion, State, parse_time
+from tokensvc.commands import CommandFailed, now, print_json, rfc3339, say
+from tokensvc.keyring import CLIENT_KEYS, parse_time
 
 _KID = re.compile(r"[A-Za-z0-9_-]{1,16}")
-_USES: dict[State, str] = {"staged": "opens", "active": "seals, opens", "retired": "opens"}
+_USES = {"staged": "opens", "active": "seals, opens", "retired": "opens"}
 _NOW = """\
 It begins to seal as soon as a replica has it: right for a new ring. For a ring in use give --activates a time after
 the rollout, since until then replicas without the entry could not open what others seal."""
@@ -34,9 +36,11 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     status = actions.add_parser(
         "status",
         help="each version's state, use, and when it can be dropped",
-        description="Look at the rings in the environment. A staged version waits for its time and already opens; the "
-        "active one seals; a retired one opens what it sealed until that has expired, and can be dropped then.",
+        description="Look at the rings in the environment, or at those of a running replica with what each version "
+        "has sealed and opened there. A staged version waits for its time and already opens; the active one seals; a "
+        "retired one opens what it sealed until that has expired, and can be dropped then.",
     )
+    status.add_argument("--url", nargs="?", const="", help="ask this replica (default: TOKENSVC_ISSUER)")
     status.add_argument("--json", action="store_true", help="print JSON")
     status.set_defaults(run=run_status)
 
@@ -53,16 +57,41 @@ def run_new(options: argparse.Namespace) -> None:
 
 
 def run_status(options: argparse.Namespace) -> None:
+    found = _of_environment() if options.url is None else _of_replica(options.url)
+    rows = [_row(version, found["longest_lifetime"]) for version in found["versions"]]
+    if options.url is not None:
+        rows = [row | _use(version) for row, version in zip(rows, found["versions"], strict=True)]
+        say(f"Used since {rfc3339(found['since'])}, in process {found['worker']} of that replica alone.")
+    print_json(rows) if options.json else _print_table(rows)
+    for warning in found["warnings"]:
+        say(f"{warning['kid']} of {warning['ring']} {warning['problem']}.")
+
+
+def _of_environment() -> dict[str, Any]:
+    """What /admin/keys would say of the rings here, but for their use."""
     # Here, since they bring along all that the service is made of, which a new key does not need.
     from tokensvc import app, settings
+    from tokensvc.tokens import ring_report
+    from tokensvc.tokens.use import KeyUse
 
     loaded = settings.load()
     moment = now()
-    rows = []
-    for name, ring in app.rings(loaded, moment).items():
-        longest = app.longest_lifetime(loaded) if name == "TOKENSVC_KEYS" else None
-        rows += [_row(name, ring, version, longest, moment) for version in ring.versions]
-    print_json(rows) if options.json else _print_table(rows)
+    longest = app.longest_lifetime(loaded)
+    versions = ring_report.report(app.rings(loaded, moment), KeyUse(), longest, moment)
+    return {
+        "longest_lifetime": longest,
+        "versions": [asdict(version) for version in versions],
+        "warnings": [asdict(warning) for warning in ring_report.warnings(versions, moment)],
+    }
+
+
+def _of_replica(url: str) -> dict[str, Any]:
+    from tokensvc.commands.admin_client import ask
+
+    answer = ask(url, "GET", "/admin/keys")
+    if not {"longest_lifetime", "versions", "warnings", "since", "worker"} <= answer.keys():
+        raise CommandFailed("what answered is no replica of this version")
+    return answer
 
 
 def new_entry(kid: str, activates: int | None = None) -> str:
@@ -82,37 +111,44 @@ def _advice(activates: int | None, moment: int) -> str:
     return (_STAGED if activates > moment else _PAST).format(time=rfc3339(activates))
 
 
-def _row(name: str, ring: KeyRing, version: KeyVersion, longest: int | None, moment: int) -> dict[str, str]:
-    state = ring.state(version, moment)
+def _row(version: dict[str, Any], longest: int) -> dict[str, Any]:
     return {
-        "ring": name,
-        "kid": version.kid,
-        "state": state,
-        "use": _USES[state],
-        "activates": rfc3339(version.activates) if version.activates else "always",
-        "drop": _drop(ring, version, longest, moment),
+        "ring": version["ring"],
+        "kid": version["kid"],
+        "state": version["state"],
+        "use": _USES[version["state"]],
+        "activates": rfc3339(version["activates"]) if version["activates"] else "always",
+        "drop": _drop(version, longest),
     }
 
 
-def _drop(ring: KeyRing, version: KeyVersion, longest: int | None, moment: int) -> str:
+def _use(version: dict[str, Any]) -> dict[str, Any]:
+    opened = version["last_opened"]
+    return {
+        "seals": version["seals"],
+        "opens": version["opens"],
+        "last_opened": "never" if opened is None else rfc3339(opened),
+    }
+
+
+def _drop(version: dict[str, Any], longest: int) -> str:
     """A version can go once the last thing that it sealed has expired. `longest` is in milliseconds."""
-    retired = ring.retired_at(version)
-    if retired is None:
+    if not version["followed"]:
         return "not yet: nothing follows it"
-    if longest is None:
+    if version["ring"] == CLIENT_KEYS:
         return "ends its clients, who register anew"
-    if not retired:
+    expired = version["drop_from"]
+    if expired is None:
         # Nobody wrote down when its successor came, and it sealed until then.
         return f"{longest // 86_400_000 + 1} days after its successor was rolled out"
-    expired = retired + longest
-    return f"{'now, since' if expired <= moment else 'from'} {rfc3339(expired)}"
+    return f"{'now, since' if expired <= now() else 'from'} {rfc3339(expired)}"
 
 
-def _print_table(rows: list[dict[str, str]]) -> None:
-    heads = {head: head for head in rows[0]}
-    widths = {head: max(len(row[head]) for row in [heads, *rows]) for head in heads}
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    heads = {head: head.replace("_", " ") for head in rows[0]}
+    widths = {head: max(len(str(row[head])) for row in [heads, *rows]) for head in heads}
     for row in [heads, *rows]:
-        print("  ".join(row[head].ljust(widths[head]) for head in heads).rstrip())
+        print("  ".join(str(row[head]).ljust(widths[head]) for head in heads).rstrip())
 
 
 def _kid(text: str) -> str:

@@ -77,6 +77,8 @@ def _serve(config: uvicorn.Config, listening: socket.socket, drain: int) -> None
             raise CommandFailed(f"{error}: {error.reason}") from None
         except SystemExit:
             raise CommandFailed("the service did not start; the log says why") from None
+        if server.problem:
+            raise CommandFailed(server.problem)
         interrupted = server.interrupted
     if interrupted:
         raise KeyboardInterrupt

@@ -26,11 +26,15 @@ _TICKS_A_SECOND = 10
 
 
 class Server(uvicorn.Server):
-    """`drain` is how many seconds it goes on answering after SIGTERM. A worker has a `supervisor`, at the other end."""
+    """`drain` is how many seconds it goes on answering after SIGTERM. A worker has a `supervisor`, at the other end.
+
+    `problem` is why the application ended it, which keeps a list of `problems` in the state of its lifespan.
+    """
 
     def __init__(self, config: uvicorn.Config, drain: float, supervisor: socket.socket | None = None) -> None:
         super().__init__(config)
         self.interrupted = False
+        self.problem = ""
         self._drain = drain
         self._supervisor = supervisor
         self._until = math.inf
@@ -57,6 +61,9 @@ class Server(uvicorn.Server):
         if self._supervisor and counter % _TICKS_A_SECOND == 0:
             with suppress(OSError):
                 self._supervisor.send(BEAT)
+        if problems := self.lifespan.state.get("problems"):
+            self.problem = problems[0]
+            self.leave(0)
         self.should_exit = self.should_exit or time.monotonic() >= self._until
         return await super().on_tick(counter)
 

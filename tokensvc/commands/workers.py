@@ -24,6 +24,8 @@ from tokensvc.commands.server import DRAIN, RETIRE, STOP, Server
 from tokensvc.errors import SettingsError, TemporarilyUnavailable
 from tokensvc.observability import log, take_over_logging, warn
 
+HOPELESS = 3
+"""The exit code of a worker whose successors would end as it did."""
 HUNG_SECONDS = 30.0
 """Without a beat, of which an event loop that runs gives one a second."""
 _STARTING_SECONDS = 60.0
@@ -45,6 +47,9 @@ def work(config: uvicorn.Config, listening: socket.socket, channel: socket.socke
         server.run([listening])
     except (SettingsError, TemporarilyUnavailable) as error:
         sys.exit(f"tokensvc: {error}")
+    if server.problem:
+        print(f"tokensvc: {server.problem}", file=sys.stderr)
+        sys.exit(HOPELESS)
 
 
 @dataclass(eq=False)
@@ -113,7 +118,7 @@ class Workers:
                 self._tick()
                 time.sleep(_TICK_SECONDS)
         if self._failed:
-            raise CommandFailed("the service did not start; the log says why")
+            raise CommandFailed("the workers cannot go on; the log says why")
 
     def _tick(self) -> None:
         while self._signals:
@@ -146,7 +151,7 @@ class Workers:
             worker.tell(message)
 
     def _bury(self, worker: Worker) -> None:
-        """Of a worker that ended: say so where nobody told it to; none of them having started, give up."""
+        """Of a worker that ended: say so where nobody told it to, and give up where none started, or none could."""
         code, pid = worker.process.exitcode, worker.process.pid
         self._workers.remove(worker)
         worker.close()
@@ -155,7 +160,7 @@ class Workers:
         warn("worker ended", pid=pid, code=code)
         if worker is self._successor:
             self._give_up()
-        elif worker.heard is None and not any(other.heard for other in self._workers):
+        elif code == HOPELESS or (worker.heard is None and not any(other.heard for other in self._workers)):
             self._failed = True
             self._end(STOP)
 

@@ -24,9 +24,14 @@ async def revoke(request: Request) -> Response:
 
 async def end(subject: Subject, service: Service, now: int) -> Response:
     """Mark a subject on an operator's word, and say what was marked from when on."""
-    mark = await service.server.ledger.mark(subject, Mark(now, now + RETENTION), now)
+    marked = await service.server.ledger.mark(subject, Mark(now, now + RETENTION), now)
     log("revoked by operator", subject=subject_text(subject))
-    answer = {"kind": subject[0], "subject": subject_name(subject), "not_before": mark.not_before, "peers": {}}
+    answer = {
+        "kind": subject[0],
+        "subject": subject_name(subject),
+        "not_before": marked.mark.not_before,
+        "peers": dict(marked.peers),
+    }
     return JsonResponse(answer, headers=NO_STORE)
 
 

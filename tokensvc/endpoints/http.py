@@ -92,10 +92,10 @@ def header(scope: Scope, wanted: bytes) -> str | None:
     return None
 
 
-async def read_body(request: Request) -> bytes:
+async def read_body(request: Request, longest: int = LONGEST_BODY) -> bytes:
     """The body, up to the cap that holds whatever the request declared. Raises RequestTooLarge."""
     declared = header(request.scope, b"content-length") or "0"
-    if not (declared.isascii() and declared.isdigit()) or len(declared) > 9 or int(declared) > LONGEST_BODY:
+    if not (declared.isascii() and declared.isdigit()) or len(declared) > 9 or int(declared) > longest:
         raise RequestTooLarge("the body is too large")
     body, more = b"", True
     while more:
@@ -104,7 +104,7 @@ async def read_body(request: Request) -> bytes:
             raise ClientDisconnect
         body += message.get("body", b"")
         more = message.get("more_body", False)
-        if len(body) > LONGEST_BODY:
+        if len(body) > longest:
             raise RequestTooLarge("the body is too large")
     return body
 

@@ -36,6 +36,7 @@ async def introspect(request: Request) -> Response:
     if "token" not in parameters:
         raise InvalidRequest("token is missing")
     await service.server.ledger.ready(now)
+    await service.server.ledger.fresh(now)
     try:
         token, exp = await _active(parameters["token"], resource, service.server, now)
     except _Inactive as inactive:

@@ -5,10 +5,11 @@ knows. Every adapter does each step atomically, for all processes that share it,
 errors.TemporarilyUnavailable: what it cannot answer is never a refusal.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Literal, NamedTuple, Protocol
 
-from tokensvc.ledger.algebra import Continuity, Offer, State
+from tokensvc.ledger.algebra import Continuity, Key, Offer, State
 from tokensvc.ledger.marks import Mark, Minted, Subject
 
 
@@ -30,6 +31,24 @@ class Advanced(NamedTuple):
 
     head: int
     outcome: Literal["advanced", "trusted", "repeated"]
+
+
+class Marked(NamedTuple):
+    """A mark as it was put, and which peers have said that they hold it; none where the ledger has no peers."""
+
+    mark: Mark
+    peers: Mapping[str, bool] = MappingProxyType({})
+
+
+class Changes(NamedTuple):
+    """A page of what has changed, with the continuity of now. `cursor` asks for the next, and `more` says it waits.
+
+    Whoever took all pages up to one without more holds all that the ledger held then.
+    """
+
+    state: State
+    cursor: str
+    more: bool
 
 
 class Feed(NamedTuple):
@@ -65,13 +84,23 @@ class Decided(Exception):
 
 
 class Ledger(Protocol):
-    """All times are in milliseconds since the epoch."""
+    """All times are in milliseconds since the epoch.
+
+    `epoch` is the random name of one memory, which all processes that share it agree on. Where it is lost or comes back
+    as it was before, another one begins.
+    """
+
+    @property
+    def epoch(self) -> str: ...
 
     async def ready(self, now: int) -> None:
         """Raise TemporarilyUnavailable where this clock lags the ledger's by more than marks.MAX_AHEAD.
 
         What the later time has forgotten cannot be judged by the earlier one.
         """
+
+    async def fresh(self, now: int) -> None:
+        """Raise TemporarilyUnavailable where the news of others are too old to call anything active."""
 
     async def check(self, minted: Minted) -> None:
         """Raise marks.Dead if a mark ends it, or if it is older than the ledger's memory."""
@@ -85,10 +114,11 @@ class Ledger(Protocol):
     async def advance(self, step: Step, now: int) -> Advanced:
         """Check and advance in one atomic step. Raises marks.Dead; Replayed, and then the family has ended."""
 
-    async def mark(self, subject: Subject, mark: Mark, now: int) -> Mark:
+    async def mark(self, subject: Subject, mark: Mark, now: int) -> Marked:
         """Revoke; durable and in force for all who share the ledger on return. ValueError for the future.
 
         A mark on a family or a token is kept for longer than it says where more was minted of that.
+        TemporarilyUnavailable where there are peers and none has taken it; it holds here all the same.
         """
 
     async def spend(self, use: str, expires: int, now: int) -> None:
@@ -105,6 +135,19 @@ class Ledger(Protocol):
 
     async def merge(self, state: State, now: int) -> None:
         """Join in what another ledger knows. ValueError, and nothing is taken, for a mark from the future."""
+
+    async def changes(self, since: str, limit: int, now: int) -> Changes:
+        """What has changed after a cursor, by a `limit` in algebra.weight. "" is the beginning, and so is a cursor
+        of another epoch."""
+
+    async def excerpt(self, keys: Iterable[Key], now: int) -> State:
+        """What is known under these keys, without continuity."""
+
+    async def settled(self) -> bool:
+        """Whether this memory was complete once, so that only what happened since can be missing in it."""
+
+    async def settle(self, now: int) -> None:
+        """From now on it is."""
 
     async def marks(self, now: int) -> dict[Subject, Mark]:
         """The marks that are in force."""

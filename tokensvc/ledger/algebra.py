@@ -5,7 +5,7 @@ one another in any order, late or twice, therefore agree, and what is dead in on
 Forgetting what has expired is the one way down, and concerns only what no unexpired artefact can ask for.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
@@ -20,8 +20,11 @@ CONFLICT = "*"
 DENIED = "denied"
 """The top of the order of decisions: two that differ are a denial."""
 
+Key = tuple[str, ...]
+"""What names an entry of a state: ("mark", *subject), ("family", name), ("spent", use) or ("offer", code)."""
+
 Outcome = Literal["advanced", "trusted", "repeated", "replayed"]
-Key = TypeVar("Key")
+Name = TypeVar("Name")
 Value = TypeVar("Value")
 
 
@@ -152,6 +155,21 @@ def forget(state: State, now: int) -> State:
     )
 
 
+def keys(state: State) -> Iterator[Key]:
+    """The names of all entries."""
+    yield from (("mark", *subject) for subject in state.marks)
+    yield from (("family", name) for name in state.families)
+    yield from (("spent", use) for use in state.spent)
+    yield from (("offer", code) for code in state.offers)
+
+
+def weight(state: State) -> int:
+    """How large a state is on its way to another ledger: 1 for each entry of about 150 bytes."""
+    recent = sum(len(entry.recent) for entry in state.families.values())
+    requests = sum(len(offer.request) for offer in state.offers.values())
+    return len(state.marks) + len(state.families) + len(state.spent) + len(state.offers) + recent // 8 + requests // 128
+
+
 def _raise_floor(entry: Family, now: int) -> Family:
     """Forget generations that no grace window reaches any more. Part of an advance, so the order only goes up."""
     old = [generation + 1 for generation, at in entry.recent if now - at > MAX_GRACE]
@@ -161,8 +179,8 @@ def _raise_floor(entry: Family, now: int) -> Family:
 
 
 def _join_maps(
-    one: Mapping[Key, Value], other: Mapping[Key, Value], join_values: Callable[[Value, Value], Value]
-) -> dict[Key, Value]:
+    one: Mapping[Name, Value], other: Mapping[Name, Value], join_values: Callable[[Value, Value], Value]
+) -> dict[Name, Value]:
     return dict(one) | {key: join_values(one[key], value) if key in one else value for key, value in other.items()}
 
 

@@ -5,12 +5,12 @@ then too.
 """
 
 import secrets
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Protocol, TypeVar
 
 from tokensvc.errors import TemporarilyUnavailable
 from tokensvc.ledger import Advanced, Decided, Feed, Replayed, Spent, Step, Taken, algebra
-from tokensvc.ledger.algebra import MAX_GRACE, Continuity, Family, Offer, State
+from tokensvc.ledger.algebra import MAX_GRACE, Continuity, Family, Key, Offer, State
 from tokensvc.ledger.marks import (
     FINAL,
     MAX_AHEAD,
@@ -23,6 +23,9 @@ from tokensvc.ledger.marks import (
     check_not_before,
     family,
 )
+
+Name = TypeVar("Name")
+Value = TypeVar("Value")
 
 REFUSALS = (Dead, Decided, FutureMark, Replayed, Spent, Taken)
 """What a step raises that leaves the book in order."""
@@ -105,7 +108,10 @@ def decide(book: Book, code: str, decision: str, now: int) -> None:
 
 
 def merge(book: Book, news: State, now: int) -> None:
-    """Join entry by entry, so that the cost is that of the news and not of all that is known."""
+    """Join entry by entry, so that the cost is that of the news and not of all that is known.
+
+    Only what changes is put: peers pass on what was put, and would pass the same back and forth for ever.
+    """
     for new in news.marks.values():
         check_not_before(new.not_before, now)
     named = {*news.families, *(names[0] for kind, *names in news.marks if kind == "family")}
@@ -117,15 +123,30 @@ def merge(book: Book, news: State, now: int) -> None:
         continuity=book.continuity,
     )
     joined = algebra.join(known, news)
-    for subject, joined_mark in joined.marks.items():
+    for subject, joined_mark in _changed(known.marks, joined.marks):
         book.put_mark(subject, joined_mark)
-    for name, entry in joined.families.items():
+    for name, entry in _changed(known.families, joined.families):
         book.put_family(name, entry)
-    for use, expires in joined.spent.items():
+    for use, expires in _changed(known.spent, joined.spent):
         book.put_spent(use, expires)
-    for code, joined_offer in joined.offers.items():
+    for code, joined_offer in _changed(known.offers, joined.offers):
         book.put_offer(code, joined_offer)
-    book.continuity = joined.continuity or book.continuity
+    if joined.continuity and joined.continuity != known.continuity:
+        book.continuity = joined.continuity
+
+
+def excerpt(book: Book, keys: Iterable[Key], now: int) -> State:
+    """What is known under these keys and not expired."""
+    named: dict[str, list[Key]] = {"mark": [], "family": [], "spent": [], "offer": []}
+    for kind, *names in keys:
+        named[kind].append(tuple(names))
+    found = State(
+        marks=dict(book.marks_on(named["mark"])),
+        families={name: entry for (name,) in named["family"] if (entry := book.family(name))},
+        spent={use: expires for (use,) in named["spent"] if (expires := book.spent(use))},
+        offers={code: offer for (code,) in named["offer"] if (offer := book.offer(code))},
+    )
+    return algebra.forget(found, now)
 
 
 def feed(marks: Marks, position: int, most: int, now: int) -> Feed:
@@ -152,6 +173,10 @@ def check_continuity(continuity: Continuity, minted: Minted, *, redeemed: bool =
     since = _complete_since(continuity) if redeemed else continuity.marks_since
     if minted.authorized_at < since:
         raise Dead("minted before the ledger's memory begins")
+
+
+def _changed(known: Mapping[Name, Value], joined: Mapping[Name, Value]) -> Iterator[tuple[Name, Value]]:
+    return ((name, value) for name, value in joined.items() if known.get(name) != value)
 
 
 def _complete_since(continuity: Continuity) -> int:

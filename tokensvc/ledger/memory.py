@@ -1,9 +1,13 @@
 """`memory://`: the ledger of one process. It begins empty, so whatever an earlier process minted is refused."""
 
+import secrets
 from collections.abc import Iterable
+from dataclasses import replace
+from itertools import islice
 
-from tokensvc.ledger import Advanced, Feed, Step, Summary, algebra, book
-from tokensvc.ledger.algebra import Continuity, Family, Offer, State
+from tokensvc.ledger import Advanced, Changes, Feed, Marked, Step, Summary, algebra, book
+from tokensvc.ledger.algebra import Continuity, Family, Key, Offer, State
+from tokensvc.ledger.journal import Journal, read_cursor, write_cursor
 from tokensvc.ledger.marks import Mark, Marks, Minted, Subject
 
 SWEEP_EVERY = 60_000
@@ -14,12 +18,17 @@ class MemoryLedger:
     """Atomic because it never awaits. `now` is when it began."""
 
     def __init__(self, now: int) -> None:
+        self.epoch = secrets.token_urlsafe(9)
+        self._settled = False
         self._book = _MemoryBook(Continuity(spent_since=now, marks_since=now))
         self._swept = self._latest = now
 
     async def ready(self, now: int) -> None:
         self._latest = max(self._latest, now)
         book.check_clock(self._latest, now)
+
+    async def fresh(self, now: int) -> None:
+        """There are no others."""
 
     async def check(self, minted: Minted) -> None:
         book.check_continuity(self._book.continuity, minted)
@@ -32,9 +41,9 @@ class MemoryLedger:
         self._sweep(now)
         return book.advance(self._book, step, now)
 
-    async def mark(self, subject: Subject, mark: Mark, now: int) -> Mark:
+    async def mark(self, subject: Subject, mark: Mark, now: int) -> Marked:
         self._sweep(now)
-        return book.mark(self._book, subject, mark, now)
+        return Marked(book.mark(self._book, subject, mark, now))
 
     async def spend(self, use: str, expires: int, now: int) -> None:
         self._sweep(now)
@@ -53,6 +62,20 @@ class MemoryLedger:
     async def merge(self, state: State, now: int) -> None:
         self._sweep(now)
         book.merge(self._book, state, now)
+
+    async def changes(self, since: str, limit: int, now: int) -> Changes:
+        (number,) = read_cursor(since, self.epoch, 1)
+        state, reached = self._book.changes(number, limit, now)
+        return Changes(state, write_cursor(self.epoch, reached), reached < self._book.journal.last)
+
+    async def excerpt(self, keys: Iterable[Key], now: int) -> State:
+        return book.excerpt(self._book, keys, now)
+
+    async def settled(self) -> bool:
+        return self._settled
+
+    async def settle(self, now: int) -> None:  # noqa: ARG002  # the port's
+        self._settled = True
 
     async def marks(self, now: int) -> dict[Subject, Mark]:
         return {subject: mark for subject, mark in self._book.marks if mark.expires > now}
@@ -80,6 +103,7 @@ class _MemoryBook:
     def __init__(self, continuity: Continuity) -> None:
         self.continuity = continuity
         self.marks = Marks()
+        self.journal = Journal()
         self._families: dict[str, Family] = {}
         self._spent: dict[str, int] = {}
         self._offers: dict[str, Offer] = {}
@@ -92,6 +116,7 @@ class _MemoryBook:
 
     def put_mark(self, subject: Subject, mark: Mark) -> None:
         self.marks.put(subject, mark)
+        self.journal.note(("mark", *subject))
 
     @property
     def families(self) -> int:
@@ -102,18 +127,31 @@ class _MemoryBook:
 
     def put_family(self, name: str, entry: Family) -> None:
         self._families[name] = entry
+        self.journal.note(("family", name))
 
     def spent(self, use: str) -> int | None:
         return self._spent.get(use)
 
     def put_spent(self, use: str, expires: int) -> None:
         self._spent[use] = expires
+        self.journal.note(("spent", use))
 
     def offer(self, code: str) -> Offer | None:
         return self._offers.get(code)
 
     def put_offer(self, code: str, offer: Offer) -> None:
         self._offers[code] = offer
+        self.journal.note(("offer", code))
+
+    def changes(self, number: int, limit: int, now: int) -> tuple[State, int]:
+        """What changed after a number, and the number that this reaches."""
+        noted = [*islice(self.journal.after(number), limit)]
+        found = book.excerpt(self, (key for _, key in noted), now)
+        while len(noted) > 1 and algebra.weight(found) > limit:
+            noted = noted[: len(noted) // 2]
+            found = book.excerpt(self, (key for _, key in noted), now)
+        reached = noted[-1][0] if noted else self.journal.last
+        return replace(found, continuity=self.continuity), reached
 
     def state(self) -> State:
         return State(dict(self.marks), self._families, self._spent, self._offers, self.continuity)
@@ -122,3 +160,5 @@ class _MemoryBook:
         kept = algebra.forget(self.state(), now)
         self.marks.forget(now)
         self._families, self._spent, self._offers = dict(kept.families), dict(kept.spent), dict(kept.offers)
+        known = set(algebra.keys(kept))
+        self.journal.forget(known.__contains__)

@@ -133,6 +133,87 @@ class AuthorizationRequest(Artefact):
     exp: int = claim("e")
 
 
+@dataclass(frozen=True, slots=True)
+class FamilyNews:
+    """A ledger.algebra.Family on its way."""
+
+    name: str = claim("n")
+    head: int = claim("h")
+    expires: int = claim("e")
+    floor: int = claim("f", 0)
+    recent: tuple[tuple[int, int], ...] = claim("r", ())
+    redemption: str = claim("x", "")
+
+
+@dataclass(frozen=True, slots=True)
+class OfferNews:
+    """A ledger.algebra.Offer on its way."""
+
+    code: str = claim("c")
+    request: str = claim("q")
+    expires: int = claim("e")
+    decision: str = claim("d", "")
+
+
+@dataclass(frozen=True, slots=True)
+class MarkNews:
+    """A ledger.marks.Mark on its way. `subject` is a kind and its names."""
+
+    subject: Subject = claim("s")
+    not_before: int = claim("t")
+    expires: int = claim("e")
+
+
+@dataclass(frozen=True, slots=True)
+class SpentNews:
+    """A one-use id on its way."""
+
+    use: str = claim("u")
+    expires: int = claim("e")
+
+
+@dataclass(frozen=True, slots=True)
+class PeerMessage(Artefact):
+    """What replicas tell one another, in both directions: the sender's name and clock, and a part of its state.
+
+    It lives for as long as a request does, and what it carries may be told again in a later release's form.
+    """
+
+    longest: ClassVar[int] = 4_194_304
+
+    nonce: str = claim("n")
+    replica: str = claim("r")
+    clock: int = claim("t")
+    marks: tuple[MarkNews, ...] = claim("m", ())
+    families: tuple[FamilyNews, ...] = claim("f", ())
+    spent: tuple[SpentNews, ...] = claim("s", ())
+    offers: tuple[OfferNews, ...] = claim("o", ())
+
+
+@dataclass(frozen=True, slots=True)
+class PeerQuestion(PeerMessage):
+    """`told` says that it brings news, `cursor` that it asks for some."""
+
+    kind: ClassVar[str] = "pq"
+
+    told: bool = claim("w", False)
+    cursor: str | None = claim("c", None)
+
+
+@dataclass(frozen=True, slots=True)
+class PeerAnswer(PeerMessage):
+    """`continuity` holds since when codes and marks are complete; empty where there is no page of news."""
+
+    kind: ClassVar[str] = "pa"
+
+    version: str = claim("v", "")
+    caught_up: bool = claim("u", False)
+    accepted: bool = claim("a", False)
+    cursor: str = claim("c", "")
+    more: bool = claim("l", False)
+    continuity: tuple[int, ...] = claim("k", ())
+
+
 def subjects_of(identity: Identity, credential: str, client: str) -> tuple[Subject, ...]:
     """The subjects that a person's authorization of a client falls under."""
     account, user, _ = identity

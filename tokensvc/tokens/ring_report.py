@@ -83,7 +83,7 @@ def _version(name: str, ring: KeyRing, version: KeyVersion, use: KeyUse, longest
 
 def _of(version: VersionReport, now: int) -> Iterable[str]:
     if version.most_seals >= MANY_SEALS:
-        yield f"one of its keys has sealed {version.most_seals} times, and 2^32 is the most: add a version"
+        yield f"has sealed {version.most_seals} times under one key, and 2^32 is the most: add a version"
     if version.ring == KEYS and not version.followed and version.activates and now - version.activates > OLD:
         yield f"is the newest, and has sealed since {_date(version.activates)}: add a version"
     if version.state == "retired" and version.drop_from is not None and version.drop_from <= now:

@@ -75,4 +75,7 @@ def _ends_cleanly() -> Iterator[None]:
 
 
 def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    for ending in _ENDINGS:
+        # A second one would interrupt the ending itself.
+        signal.signal(ending, signal.SIG_IGN)
     raise SystemExit(128 + number)

@@ -75,7 +75,7 @@ class App:
         """Post the page's form as the browser does. The code, from the redirect that answers it."""
         form = {name: html.unescape(value) for name, value in _HIDDEN.findall(page.text)}
         answer = self._http.post(url, data=form | {"api_key": api_key, "decision": "allow"})
-        redirect = urlsplit(answer.headers.get("location", ""))
+        redirect = urlsplit(str(answer.headers.get("location", "")))
         code = dict(parse_qsl(redirect.query)).get("code")
         if answer.status_code != 303 or not code:
             raise CommandFailed(f"the sign-in was answered {answer.status_code}, without a code")

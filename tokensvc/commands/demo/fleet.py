@@ -103,8 +103,8 @@ class Fleet:
         return self._ask(name, "/introspect", self._made.introspection, data={"token": token})
 
     def active(self, token: str) -> list[str]:
-        """Those replicas in whose eyes it is."""
-        return [name for name in self._running if self.introspect(name, token)["active"]]
+        """Those of the running replicas in whose eyes it is."""
+        return [name for name in NAMES if name in self._running and self.introspect(name, token)["active"]]
 
     def key_states(self, kid: str) -> set[str]:
         """Of a version of the ring on all replicas; `absent` where one does not have it."""
@@ -129,9 +129,8 @@ class Fleet:
 
     def _key_state(self, name: str, kid: str) -> str:
         versions = self._ask(name, "/admin/keys", self._made.admin)["versions"]
-        return next(
-            (str(found["state"]) for found in versions if (found["ring"], found["kid"]) == (KEYS, kid)), "absent"
-        )
+        states = {version["kid"]: str(version["state"]) for version in versions if version["ring"] == KEYS}
+        return states.get(kid, "absent")
 
     def _ready(self, name: str) -> bool:
         if self._running[name].poll() is not None:

@@ -15,7 +15,7 @@ from tokensvc.commands.demo.balancer import Balancer
 from tokensvc.commands.demo.fleet import NAMES, Fleet, Secrets, wait_for
 from tokensvc.commands.keys import new_entry
 
-_STAGED_SECONDS = 6
+_STAGED_SECONDS = 8
 """From writing a key into the files until it seals: replicas look at their files about once a second."""
 _CALLS = 10
 _WHO = "demo/ada"
@@ -203,6 +203,8 @@ def _refusal(stage: Stage, name: str, act: Callable[[], object]) -> str:
 
 
 def kid_of(token: str) -> str:
-    """The version of the ring under which a token is sealed: its header is for all to read (RFC 7516 §4)."""
+    """The version of the ring under which a token is sealed: its header says so to all (docs/wire-format.md)."""
     header = token.partition("_")[2].partition(".")[0]
-    return str(json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))["kid"])
+    kid = str(json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))["kid"])
+    # Behind the version stands the day, for which it has a key of its own.
+    return kid.partition(".")[0]

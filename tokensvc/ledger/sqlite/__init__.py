@@ -12,31 +12,36 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TypeVar
 
-from tokensvc.ledger import Advanced, Feed, Step, Summary, book
-from tokensvc.ledger.algebra import Offer, State
+from tokensvc.ledger import Advanced, Changes, Feed, Marked, Step, Summary, book
+from tokensvc.ledger.algebra import Key, Offer, State
+from tokensvc.ledger.journal import read_cursor, write_cursor
 from tokensvc.ledger.marks import Mark, Marks, Minted, Subject
 from tokensvc.ledger.sqlite.connection import connect, unavailable
-from tokensvc.ledger.sqlite.rows import Mirror, Rows
+from tokensvc.ledger.sqlite.rows import TABLES, Mirror, Rows
 from tokensvc.ledger.sqlite.writer import ORPHANED, SWEEP_EVERY, Job, Writer
 
 Result = TypeVar("Result")
 
 
 class SqliteLedger:
-    """Open with `SqliteLedger(path, now)`. `restored` is true where the file is older than its witness."""
+    """Open with `SqliteLedger(path, now)`. `restored` is true where the file is older than its witness.
 
-    def __init__(self, path: Path, now: int) -> None:
+    A file that is new or restored counts as settled where it stands `alone`: there is nobody who knows more.
+    """
+
+    def __init__(self, path: Path, now: int, *, alone: bool = True) -> None:
         path = path.absolute()
         try:
             with ExitStack() as opened:
                 writing = opened.enter_context(closing(connect(path)))
                 reading = opened.enter_context(closing(connect(path)))
                 self._writer = Writer(path, writing)
-                self.restored = self._writer.begin(now)
+                self.restored = self._writer.begin(now, alone=alone)
                 self._reading, self._mirror = reading, Mirror(reading)
                 opened.pop_all()
         except (sqlite3.Error, OSError) as error:
             raise unavailable(error) from error
+        self.epoch = self._writer.epoch
         self._looked = False
         self._swept = now
         self._latest = max(now, self._writer.begun)
@@ -46,6 +51,9 @@ class SqliteLedger:
     async def ready(self, now: int) -> None:
         self._latest = max(self._latest, now)
         book.check_clock(self._latest, now)
+
+    async def fresh(self, now: int) -> None:
+        """All that share the file are told at once."""
 
     async def check(self, minted: Minted) -> None:
         marks = self._marks()
@@ -59,8 +67,8 @@ class SqliteLedger:
     async def advance(self, step: Step, now: int) -> Advanced:
         return await self._write(lambda entries: book.advance(entries, step, now), now)
 
-    async def mark(self, subject: Subject, mark: Mark, now: int) -> Mark:
-        return await self._write(lambda entries: book.mark(entries, subject, mark, now), now)
+    async def mark(self, subject: Subject, mark: Mark, now: int) -> Marked:
+        return Marked(await self._write(lambda entries: book.mark(entries, subject, mark, now), now))
 
     async def spend(self, use: str, expires: int, now: int) -> None:
         await self._write(lambda entries: book.spend(entries, use, expires, now), now)
@@ -76,6 +84,21 @@ class SqliteLedger:
 
     async def merge(self, state: State, now: int) -> None:
         await self._write(lambda entries: book.merge(entries, state, now), now)
+
+    async def changes(self, since: str, limit: int, now: int) -> Changes:
+        after = read_cursor(since, self.epoch, len(TABLES))
+        state, reached, more = await self._write(lambda entries: entries.changes(after, limit, now), now)
+        return Changes(state, write_cursor(self.epoch, *reached), more)
+
+    async def excerpt(self, keys: Iterable[Key], now: int) -> State:
+        named = [*keys]
+        return await self._write(lambda entries: book.excerpt(entries, named, now), now)
+
+    async def settled(self) -> bool:
+        return await self._write(lambda entries: bool(entries.meta("settled")), self._latest)
+
+    async def settle(self, now: int) -> None:
+        await self._write(lambda entries: entries.put_meta("settled", 1), now)
 
     async def marks(self, now: int) -> dict[Subject, Mark]:
         return {subject: mark for subject, mark in self._marks() if mark.expires > now}

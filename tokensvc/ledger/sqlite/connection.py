@@ -1,6 +1,8 @@
 """How the file is opened, what is in it, and what is said where it cannot be asked."""
 
+import hashlib
 import os
+import socket
 import sqlite3
 import time
 from pathlib import Path
@@ -11,16 +13,20 @@ BUSY_SECONDS = 5.0
 """How long a step waits for another process's transaction before it answers 503."""
 
 SCHEMA = """
+-- Every change of a row takes a new seq, higher than any before it: what is new since a seq is found by it.
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS marks (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, subject TEXT NOT NULL UNIQUE,
     not_before INTEGER NOT NULL, expires INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS families (
-    name TEXT PRIMARY KEY, head INTEGER NOT NULL, expires INTEGER NOT NULL, floor INTEGER NOT NULL,
-    recent TEXT NOT NULL, redemption TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS spent (use TEXT PRIMARY KEY, expires INTEGER NOT NULL) WITHOUT ROWID;
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE,
+    head INTEGER NOT NULL, expires INTEGER NOT NULL, floor INTEGER NOT NULL,
+    recent TEXT NOT NULL, redemption TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS spent (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, use TEXT NOT NULL UNIQUE, expires INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS offers (
-    code TEXT PRIMARY KEY, request TEXT NOT NULL, expires INTEGER NOT NULL, decision TEXT NOT NULL) WITHOUT ROWID;
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, code TEXT NOT NULL UNIQUE,
+    request TEXT NOT NULL, expires INTEGER NOT NULL, decision TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS marks_highest ON marks (not_before);
 CREATE INDEX IF NOT EXISTS families_expire ON families (expires);
 CREATE INDEX IF NOT EXISTS spent_expire ON spent (expires);
@@ -62,6 +68,12 @@ def file_at(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def place_of(path: Path) -> int:
+    """A number for the file and the machine that it lies on, never 0; a copy of the file has another."""
+    place = f"{socket.gethostname()}\0{file_at(path)}"
+    return int.from_bytes(hashlib.sha256(place.encode()).digest()[:7]) or 1
 
 
 def unavailable(error: Exception) -> TemporarilyUnavailable:

@@ -2,12 +2,21 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import unquote
 
+from tokensvc.ledger import algebra
 from tokensvc.ledger.algebra import Continuity, Family, Offer, State
 from tokensvc.ledger.marks import Mark, Marks, Subject, subject_text
+
+TABLES = {
+    "marks": "subject, not_before, expires",
+    "families": "name, head, expires, floor, recent, redemption",
+    "spent": "use, expires",
+    "offers": "code, request, expires, decision",
+}
+"""The columns of each, beside `seq`. Marks come first, here and on their way to another ledger."""
 
 
 class Rows:
@@ -74,14 +83,14 @@ class Rows:
 
     def put_family(self, name: str, entry: Family) -> None:
         values = (name, entry.head, entry.expires, entry.floor, json.dumps(entry.recent), entry.redemption)
-        self._execute("INSERT OR REPLACE INTO families VALUES (?, ?, ?, ?, ?, ?)", values)
+        self._execute(f"INSERT OR REPLACE INTO families ({TABLES['families']}) VALUES (?, ?, ?, ?, ?, ?)", values)
 
     def spent(self, use: str) -> int | None:
         row = self._execute("SELECT expires FROM spent WHERE use = ?", (use,)).fetchone()
         return int(row[0]) if row else None
 
     def put_spent(self, use: str, expires: int) -> None:
-        self._execute("INSERT OR REPLACE INTO spent VALUES (?, ?)", (use, expires))
+        self._execute("INSERT OR REPLACE INTO spent (use, expires) VALUES (?, ?)", (use, expires))
 
     def offer(self, code: str) -> Offer | None:
         row = self._execute("SELECT request, expires, decision FROM offers WHERE code = ?", (code,)).fetchone()
@@ -89,26 +98,32 @@ class Rows:
 
     def put_offer(self, code: str, offer: Offer) -> None:
         values = (code, offer.request, offer.expires, offer.decision)
-        self._execute("INSERT OR REPLACE INTO offers VALUES (?, ?, ?, ?)", values)
+        self._execute(f"INSERT OR REPLACE INTO offers ({TABLES['offers']}) VALUES (?, ?, ?, ?)", values)
 
     def state(self, now: int) -> State:
-        marks = self._execute("SELECT subject, not_before, expires FROM marks WHERE expires > ?", (now,))
-        families = self._execute(
-            "SELECT name, head, expires, floor, recent, redemption FROM families WHERE expires > ?", (now,)
-        )
-        spent = self._execute("SELECT use, expires FROM spent WHERE expires > ?", (now,))
-        offers = self._execute("SELECT code, request, expires, decision FROM offers WHERE expires > ?", (now,))
-        return State(
-            marks={_subject(text): Mark(not_before, expires) for text, not_before, expires in marks},
-            families={name: _family(row) for name, *row in families},
-            spent=dict(spent),
-            offers={code: Offer(*row) for code, *row in offers},
-            continuity=self.continuity,
-        )
+        found = [
+            self._execute(f"SELECT {columns} FROM {table} WHERE expires > ?", (now,))  # noqa: S608  # names of our own
+            for table, columns in TABLES.items()
+        ]
+        return _state(found, self.continuity)
+
+    def changes(self, after: Sequence[int], limit: int, now: int) -> tuple[State, list[int], bool]:
+        """What changed after a `seq` of each table, the ones that this reaches, and whether there may be more."""
+        left, reached, found = limit, [*after], []
+        for place, (table, columns) in enumerate(TABLES.items()):
+            query = f"SELECT seq, {columns} FROM {table} WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608  # our own
+            rows = self._execute(query, (after[place], left)).fetchall()
+            left -= len(rows)
+            reached[place] = rows[-1][0] if rows else after[place]
+            found.append([row for _, *row in rows])
+        state = _state(found, self.continuity)
+        if limit > 1 and algebra.weight(state) > limit:
+            return self.changes(after, limit // 2, now)
+        return algebra.forget(state, now), reached, left == 0
 
     def forget(self, now: int) -> None:
         self._mirror.marks.forget(now)
-        for table in ("marks", "families", "spent", "offers"):
+        for table in TABLES:
             self._execute(f"DELETE FROM {table} WHERE expires <= ?", (now,))  # noqa: S608  # names of our own
 
 
@@ -135,6 +150,18 @@ class Mirror:
         for seq, text, not_before, expires in self._connection.execute(query, (self._seq,)):
             self.marks.put(_subject(text), Mark(not_before, expires))
             self._seq = seq
+
+
+def _state(found: Sequence[Iterable[Sequence[Any]]], continuity: Continuity) -> State:
+    """From the rows of each table, in the order of TABLES."""
+    marks, families, spent, offers = found
+    return State(
+        marks={_subject(text): Mark(not_before, expires) for text, not_before, expires in marks},
+        families={name: _family(row) for name, *row in families},
+        spent={use: expires for use, expires in spent},
+        offers={code: Offer(*row) for code, *row in offers},
+        continuity=continuity,
+    )
 
 
 def _family(row: Iterable[Any]) -> Family:

@@ -2,6 +2,7 @@
 
 import asyncio
 import queue
+import secrets
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 
 from tokensvc.ledger import book
 from tokensvc.ledger.algebra import Continuity
-from tokensvc.ledger.sqlite.connection import SCHEMA, file_at, unavailable
+from tokensvc.ledger.sqlite.connection import SCHEMA, file_at, place_of, unavailable
 from tokensvc.ledger.sqlite.rows import Rows
 from tokensvc.ledger.witness import Witness
 
@@ -33,7 +34,8 @@ class Writer:
     """The thread that owns the writing connection.
 
     `orphaned` is true while another file, or none, stands where the ledger's was: what other processes write there
-    is unknown here, so nothing can be answered. `begun` is the heartbeat that the file was found with.
+    is unknown here, so nothing can be answered. `begun` is the heartbeat that the file was found with, `epoch` the name of
+    its memory.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
@@ -46,9 +48,10 @@ class Writer:
         self._witness = Witness(path)
         self._swept = self._beaten = self.begun = 0
         self._unwitnessed = False
+        self.epoch = ""
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
 
-    def begin(self, now: int) -> bool:
+    def begin(self, now: int, *, alone: bool) -> bool:
         """Make the tables where they are missing and settle since when the file is complete."""
         self._connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT")
         self._connection.execute("BEGIN IMMEDIATE")
@@ -58,6 +61,9 @@ class Writer:
         restored = beat is not None and (seen is None or seen > beat)
         if beat is None or restored:
             self._book.continuity = Continuity(spent_since=now, marks_since=now)
+            self._book.put_meta("settled", int(alone))
+            self._book.put_meta("place", 0)
+        self.epoch = self._begin_epoch()
         beaten = self._beat(now, seen or 0)
         if beat is None or restored:
             # Before the commit: another process that opens the file must find its witness there.
@@ -146,6 +152,14 @@ class Writer:
                 self._witness.write(beaten)
                 self._unwitnessed = False
         return outcomes
+
+    def _begin_epoch(self) -> str:
+        """The file's own, but anew where it lies in another place: two copies of a file are two memories."""
+        place = place_of(self._path)
+        if self._book.meta("place") != place:
+            self._book.put_meta("place", place)
+            self._book.put_meta("epoch", secrets.randbits(62))
+        return f"{self._book.meta('epoch'):x}"
 
     def _beat(self, now: int, seen: int = 0) -> int:
         """Raise the heartbeat, which never stands still: the witness holds a copy that no backup of the file has."""

@@ -1,0 +1,60 @@
+"""A fresh replica joins amid traffic: it answers nothing before it knows what was revoked."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.fleet.conftest import Figures
+from tests.fleet.fleet import FILE, MEMORY, Fleet
+from tests.fleet.load import Load
+from tests.replica import INTROSPECTION_TOKEN, SECONDS, Replica
+
+pytestmark = pytest.mark.needs("haproxy")
+
+REVOKED = 8
+
+
+@pytest.mark.parametrize("ledger", [MEMORY, FILE], ids=["memory", "sqlite"])
+def test_fresh_replica_answers_nothing_before_it_knows_what_was_revoked(
+    tmp_path: Path, figures: Figures, ledger: str
+) -> None:
+    with Fleet(tmp_path, ledger=ledger, late={2}) as fleet, Load(fleet.url) as load:
+        client = fleet.client()
+        living = client.sign_in().access
+        dead = [client.sign_in() for _ in range(REVOKED)]
+        assert {client.revoke(revoked.refresh).status_code for revoked in dead} == {200}
+        begun = time.monotonic()
+        joining = fleet.replicas[2].begin()
+        answers: Counter[str] = Counter()
+        joined = 0.0
+        while not joined or answers["ready"] < 20:
+            assert time.monotonic() < begun + SECONDS, answers
+            ready = joining.ready()
+            joined = joined or (time.monotonic() - begun if ready else 0.0)
+            answers["ready" if ready else "not ready"] += 1
+            answers[f"revoked: {introspected(joining, dead[answers.total() % REVOKED].access)}"] += 1
+            answers[f"valid: {introspected(joining, living)}"] += 1
+        fleet.wait_until_up()
+        load.go_on()
+    figures(f"ready after {joined:.2f} s amid load; {dict(sorted(answers.items()))}; {load.summary()}")
+    assert not answers["revoked: active"]
+    assert answers["revoked: inactive"], "it was asked when it was ready"
+    assert answers["valid: active"]
+    assert not answers["valid: inactive"], "what is valid is never called inactive"
+    assert not load.failures
+
+
+def introspected(replica: Replica, token: str) -> str:
+    headers = {"Authorization": f"Bearer {INTROSPECTION_TOKEN}"}
+    try:
+        answer = httpx.post(f"{replica.url}/introspect", data={"token": token}, headers=headers, timeout=SECONDS)
+    except httpx.TransportError:
+        return "no answer"
+    if answer.status_code == 503:
+        return "503"
+    return "active" if answer.json()["active"] else "inactive"

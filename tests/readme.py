@@ -1,0 +1,40 @@
+"""The parts of the README that are generated: `python -m tests.readme` writes them anew."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests import promises
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def generated(name: str) -> str:
+    """The part between its two comments."""
+    match = re.search(_pattern(name), README.read_text(encoding="utf-8"), re.DOTALL)
+    assert match, f"the README has no part {name}"
+    return match[2]
+
+
+def write(name: str, text: str) -> None:
+    page = README.read_text(encoding="utf-8")
+    written = re.sub(_pattern(name), lambda match: f"{match[1]}{text}{match[3]}", page, flags=re.DOTALL)
+    README.write_text(written, encoding="utf-8")
+
+
+def demo() -> str:
+    """What the demo prints, as a code block."""
+    ran = subprocess.run([sys.executable, "-m", "tokensvc", "demo"], stdout=subprocess.PIPE, text=True, check=True)
+    return f"```\n{ran.stdout}```"
+
+
+def _pattern(name: str) -> str:
+    return rf"(<!-- {name}: by `make readme` -->\n\n)(.*?)(\n\n<!-- end of {name} -->)"
+
+
+if __name__ == "__main__":
+    write("promises", promises.render())
+    write("demo", demo())

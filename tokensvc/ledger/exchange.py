@@ -1,0 +1,305 @@
+"""The exchange between replicas that share no storage: who has told what to whom. Pure: no clock, timer or transport.
+
+A ledger's state is a join-semilattice (algebra), so this is all there is to it: tell what changed, ask for what changed
+since one last asked, and join. No order, no election, no membership. What a replica may answer follows from whom it has
+*heard*, which means: it asked, and has taken all that the other held by then.
+
+- *Fresh*: within the bound it has heard all peers but one at most, and one at least. A revocation that was answered is
+  held by two replicas, so whoever misses one of them has it from the other.
+- *Caught up*: once, all peers but one at most were heard, one at least, and one of them was caught up and fresh itself,
+  or this replica's own memory was complete before it started. Only then are a peer's stamps of continuity its own too.
+"""
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from tokensvc.errors import TemporarilyUnavailable
+from tokensvc.ledger import Ledger, algebra
+from tokensvc.ledger.algebra import Key, State
+from tokensvc.ledger.marks import MAX_AHEAD, FutureMark
+
+PAGE = 2_000
+"""How much a message carries, in algebra.weight: about 300 kB."""
+LONGEST_OUTBOX = 100_000
+"""Keys to tell a peer; where more wait, none do, and the peer finds them when it asks."""
+BOOTSTRAP_AFTER = 3_000
+"""How long a replica that may begin a fleet looks for one first, in milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """From one replica to another: `news` to take, or a `cursor` for what is new since then, or both.
+
+    `clock` is in milliseconds since the epoch. The nonce binds the answer.
+    """
+
+    nonce: str
+    replica: str
+    clock: int
+    news: State | None = None
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`accepted` says that the question's news are held here now, `caught_up` that others may begin with what is here.
+
+    `news`, `cursor` and `more` are the page that was asked for (ledger.Changes).
+    """
+
+    nonce: str
+    replica: str
+    clock: int
+    version: str
+    caught_up: bool
+    accepted: bool = False
+    news: State = field(default_factory=State)
+    cursor: str = ""
+    more: bool = False
+
+
+class Unheard(Exception):
+    """A peer did not answer, or not as it should. The message is for the log."""
+
+
+@dataclass(slots=True)
+class Peer:
+    """What is known of one. `outbox` holds the keys of what it was not told yet; times are in milliseconds.
+
+    `heard` is when the question was asked that led to the end of its news, `answered` when the last one was that it
+    answered at all; `offset` is how far its clock is ahead, give or take `uncertainty`. `itself` is true where its
+    address is this replica's own.
+    """
+
+    url: str
+    replica: str = ""
+    version: str = ""
+    cursor: str = ""
+    heard: int | None = None
+    answered: int | None = None
+    offset: int = 0
+    uncertainty: int = 0
+    caught_up: bool = False
+    itself: bool = False
+    outbox: set[Key] = field(default_factory=set)
+
+    def is_fresh(self, now: int, bound: int) -> bool:
+        """A clock that was set back says nothing of how long ago it is."""
+        return self.heard is not None and 0 <= now - self.heard <= bound
+
+    def answers(self, now: int, bound: int) -> bool:
+        return self.answered is not None and 0 <= now - self.answered <= bound
+
+    @property
+    def is_off(self) -> bool:
+        """Whether the clocks differ by more than marks.MAX_AHEAD, whatever the way there and back took."""
+        return abs(self.offset) - self.uncertainty > MAX_AHEAD
+
+
+class PeerReport(NamedTuple):
+    """A peer as operators see it. `heard_ago` and `clock_offset` are in milliseconds, None where it was never heard."""
+
+    url: str
+    replica: str
+    version: str
+    heard_ago: int | None
+    clock_offset: int | None
+    caught_up: bool
+    waiting: int
+
+
+class Report(NamedTuple):
+    """This replica among its peers."""
+
+    replica: str
+    caught_up: bool
+    fresh: bool
+    clock_ok: bool
+    peers: tuple[PeerReport, ...]
+
+
+class Exchange:
+    """One replica's part. `bound` is how old news may be, `began` when it started, both in milliseconds.
+
+    Where it may `bootstrap`, it begins a fleet once it has looked for one that is caught up and found none.
+    """
+
+    def __init__(self, ledger: Ledger, version: str, bound: int, began: int, *, bootstrap: bool = False) -> None:
+        self.caught_up = False
+        self._ledger = ledger
+        self._version = version
+        self._bound = bound
+        self._began = began
+        self._bootstrap = bootstrap
+        self._peers: dict[str, Peer] = {}
+
+    @property
+    def replica(self) -> str:
+        """Processes that share a ledger are one replica."""
+        return self._ledger.epoch
+
+    @property
+    def peers(self) -> list[Peer]:
+        """All but this replica itself, where the list contains it."""
+        return [peer for peer in self._peers.values() if not peer.itself]
+
+    @property
+    def listed(self) -> list[Peer]:
+        return [*self._peers.values()]
+
+    def meet(self, urls: Iterable[str]) -> None:
+        """The peers that there are now. What was known of one that is still there stays known."""
+        self._peers = {url: self._peers.get(url) or Peer(url) for url in urls}
+
+    def knows(self, replica: str) -> bool:
+        return replica == self.replica or any(peer.replica == replica for peer in self._peers.values())
+
+    # What is told
+
+    def note(self, keys: Iterable[Key]) -> None:
+        """These have changed here, and every peer is to be told."""
+        keys = [*keys]
+        for peer in self.peers:
+            peer.outbox.update(keys)
+            if len(peer.outbox) > LONGEST_OUTBOX:
+                peer.outbox.clear()
+
+    async def tell(self, keys: Iterable[Key], now: int) -> tuple[Question, list[Key]]:
+        """A question with as much news of these keys as a page holds, and the keys that it leaves out."""
+        waiting = [*keys]
+        told, left = waiting[:PAGE], waiting[PAGE:]
+        while True:
+            news = await self._ledger.excerpt(told, now)
+            if algebra.weight(news) <= PAGE or len(told) == 1:
+                return Question(_nonce(), self.replica, now, news=news), left
+            half = len(told) // 2
+            told, left = told[:half], told[half:] + left
+
+    def taken(self, peer: Peer, answer: Answer) -> bool:
+        """Whether another replica now holds what it was told."""
+        peer.itself = answer.replica == self.replica
+        return answer.accepted and not peer.itself
+
+    # What is asked
+
+    def question(self, peer: Peer, now: int) -> Question:
+        return Question(_nonce(), self.replica, now, cursor=peer.cursor)
+
+    async def answer(self, question: Question, now: int) -> Answer:
+        accepted = question.news is not None and await self._take(question.news, now)
+        caught_up = self.caught_up and self.is_fresh(now)
+        answer = Answer(question.nonce, self.replica, now, self._version, caught_up, accepted)
+        if question.cursor is None:
+            return answer
+        page = await self._ledger.changes(question.cursor, PAGE, now)
+        return replace(answer, news=page.state, cursor=page.cursor, more=page.more)
+
+    async def hear(self, peer: Peer, asked: int, answer: Answer, now: int) -> bool:
+        """Take an answer to a question that was asked at a time; true where there is more to ask for at once.
+
+        Raises Unheard for news from the future, and asks for them again: by then they may not be.
+        """
+        peer.itself = answer.replica == self.replica
+        if peer.itself:
+            return False
+        peer.replica, peer.version, peer.caught_up = answer.replica, answer.version, answer.caught_up
+        peer.answered = asked
+        peer.offset = answer.clock - (asked + now) // 2
+        peer.uncertainty = (now - asked + 1) // 2
+        whole = not answer.more and answer.caught_up
+        continuity = answer.news.continuity if whole else None
+        if not await self._take(replace(answer.news, continuity=continuity), now):
+            raise Unheard("its news are from the future: one of the two clocks is off")
+        peer.cursor = answer.cursor
+        if not answer.more:
+            peer.heard = asked
+            await self._catch_up(now)
+        return answer.more
+
+    # What follows
+
+    def is_fresh(self, now: int) -> bool:
+        """Also where there is no peer: then there is nobody who would know more."""
+        fresh = [peer.is_fresh(now, self._bound) for peer in self.peers]
+        return not fresh or (any(fresh) and fresh.count(False) <= 1)
+
+    def clock_ok(self, now: int) -> bool:
+        """False where more than half of the peers that answer have another time. One of two cannot be told."""
+        answering = self._answering(now)
+        return 2 * sum(peer.is_off for peer in answering) <= len(answering)
+
+    def ahead(self, now: int) -> int:
+        """How far the clock of any peer may be ahead of this one: a mark has to cover what is minted there.
+
+        In milliseconds, at most as far as a mark may lie in the future, and negative where all are behind.
+        """
+        return min(max((peer.offset + peer.uncertainty for peer in self._answering(now)), default=0), MAX_AHEAD)
+
+    def check_ready(self, now: int) -> None:
+        """Raises TemporarilyUnavailable."""
+        self.check_clock(now)
+        if not self.caught_up:
+            raise TemporarilyUnavailable("this replica is still catching up", reason="peers: not caught up yet")
+
+    def check_clock(self, now: int) -> None:
+        """Raises TemporarilyUnavailable."""
+        if not self.clock_ok(now):
+            reason = "peers: this clock is more than 5 s off most of theirs"
+            raise TemporarilyUnavailable("the clock of this replica is off", reason=reason)
+
+    def check_fresh(self, now: int) -> None:
+        """Raises TemporarilyUnavailable."""
+        if not self.is_fresh(now):
+            missed = [peer.url for peer in self.peers if not peer.is_fresh(now, self._bound)]
+            reason = f"peers: no news within {self._bound // 1000} s from {', '.join(missed)}"
+            raise TemporarilyUnavailable("this replica lacks news of the others", reason=reason)
+
+    async def bootstrap(self, now: int) -> bool:
+        """Begin a fleet where that is allowed, due, and there is none that was found; whether it did."""
+        due = self._bootstrap and not self.caught_up and now - self._began >= BOOTSTRAP_AFTER
+        if not due or any(peer.caught_up for peer in self.peers):
+            return False
+        await self._settle(now)
+        return True
+
+    async def is_lost(self, now: int) -> bool:
+        """Whether it looked for a caught-up peer for as long as the bound, found none, and remembers nothing."""
+        if self.caught_up or now - self._began <= self._bound or any(peer.caught_up for peer in self.peers):
+            return False
+        return not await self._ledger.settled()
+
+    def report(self, now: int) -> Report:
+        peers = tuple(_report(peer, now) for peer in self.peers)
+        return Report(self.replica, self.caught_up, self.is_fresh(now), self.clock_ok(now), peers)
+
+    def _answering(self, now: int) -> list[Peer]:
+        return [peer for peer in self.peers if peer.answers(now, self._bound)]
+
+    async def _take(self, news: State, now: int) -> bool:
+        try:
+            await self._ledger.merge(news, now)
+        except FutureMark:
+            return False
+        return True
+
+    async def _catch_up(self, now: int) -> None:
+        if self.caught_up or not self.peers or not self.is_fresh(now):
+            return
+        if any(peer.caught_up and peer.is_fresh(now, self._bound) for peer in self.peers) or await self._ledger.settled():
+            await self._settle(now)
+
+    async def _settle(self, now: int) -> None:
+        await self._ledger.settle(now)
+        self.caught_up = True
+
+
+def _nonce() -> str:
+    return secrets.token_urlsafe(16)
+
+
+def _report(peer: Peer, now: int) -> PeerReport:
+    heard_ago = None if peer.heard is None else now - peer.heard
+    offset = None if peer.answered is None else peer.offset
+    return PeerReport(peer.url, peer.replica, peer.version, heard_ago, offset, peer.caught_up, len(peer.outbox))

@@ -1,0 +1,330 @@
+"""The ledger of a replica among peers: its own ledger, and the exchange with theirs.
+
+Every step is taken on the own ledger. What it changed is told to every peer soon after, a mark at once, and every peer
+is asked each second for whatever was missed. The exchange decides; this module has the tasks and the waiting.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tokensvc.errors import TemporarilyUnavailable
+from tokensvc.ledger import Advanced, Changes, Feed, Ledger, Marked, Replayed, Step, Summary, algebra, marks
+from tokensvc.ledger.algebra import Key, Offer, State
+from tokensvc.ledger.exchange import Answer, Exchange, Peer, Question, Report, Unheard
+from tokensvc.ledger.marks import Mark, Minted, Subject
+from tokensvc.observability import log, warn
+
+ASK_EVERY = 1.0
+"""Seconds between two questions for news, which are also how a peer is known to be there."""
+ASK_SOON = 0.2
+"""The same, while this replica is still catching up."""
+TELL_EVERY = 0.1
+"""Seconds between two messages to one peer: what changes meanwhile goes with the second. Marks do not wait."""
+LONGEST_PAUSE = 4.0
+"""Seconds until a peer that does not answer is tried again."""
+LOOK_EVERY = 5.0
+"""Seconds between two looks at who the peers are."""
+MARK_SECONDS = 2.0
+"""How long a revocation waits for a first peer to take it,"""
+REST_SECONDS = 0.5
+"""and how long after that for the others."""
+
+
+class Post(Protocol):
+    """The way to other replicas."""
+
+    async def ask(self, url: str, question: Question) -> Answer:
+        """Raises Unheard."""
+
+    async def close(self) -> None: ...
+
+
+class Directory(Protocol):
+    """Who the peers are. `urls` is what is known without looking."""
+
+    @property
+    def urls(self) -> Sequence[str]: ...
+
+    async def look(self) -> Sequence[str]:
+        """The urls as they are now. One that cannot be resolved stands for itself, and is never heard."""
+
+
+@dataclass(slots=True)
+class _Line:
+    """What runs for one peer: `news` are there to tell it, `wake` asks it before its time. `silent` is None until it answered, or did not, once."""
+
+    peer: Peer
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    silent: bool | None = None
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+
+class PeeredLedger:
+    """Use `begin` and `close` on the event loop that serves. `lost` is called where there is nobody to begin with."""
+
+    def __init__(
+        self,
+        local: Ledger,
+        exchange: Exchange,
+        post: Post,
+        directory: Directory,
+        clock: Callable[[], int],
+        lost: Callable[[], None],
+    ) -> None:
+        self._local = local
+        self._exchange = exchange
+        self._post = post
+        self._directory = directory
+        self._clock = clock
+        self._lost = lost
+        self._lines: dict[str, _Line] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._begun = False
+        self._meet(directory.urls)
+
+    @property
+    def epoch(self) -> str:
+        return self._local.epoch
+
+    def begin(self) -> None:
+        """Start to ask and to tell."""
+        self._begun = True
+        self._meet(self._directory.urls)
+        self._spawn(self._tend())
+
+    async def close(self) -> None:
+        """Tell what was not told yet, as far as that goes quickly, and close the own ledger."""
+        ending = [*self._tasks, *(task for line in self._lines.values() for task in line.tasks)]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(MARK_SECONDS):
+                await asyncio.gather(*(self._empty(line) for line in self._lines.values()))
+        await self._post.close()
+        await self._local.close()
+
+    async def answer(self, question: Question, now: int) -> Answer:
+        """What this replica says to another. One that is new here is asked in turn, so that it need not wait."""
+        if not self._exchange.knows(question.replica):
+            for line in self._lines.values():
+                line.wake.set()
+        return await self._exchange.answer(question, now)
+
+    def report(self, now: int) -> Report:
+        """This replica among its peers, as operators see it."""
+        return self._exchange.report(now)
+
+    # The port
+
+    async def ready(self, now: int) -> None:
+        self._exchange.check_ready(now)
+        await self._local.ready(now)
+
+    async def fresh(self, now: int) -> None:
+        self._exchange.check_fresh(now)
+
+    async def check(self, minted: Minted) -> None:
+        await self._local.check(minted)
+
+    async def lift(self, subjects: Iterable[Subject], now: int) -> int:
+        return await self._local.lift(subjects, now)
+
+    async def advance(self, step: Step, now: int) -> Advanced:
+        try:
+            advanced = await self._local.advance(step, now)
+        except Replayed:
+            self._note([("mark", *marks.family(step.family))])
+            raise
+        self._note([("family", step.family)])
+        return advanced
+
+    async def mark(self, subject: Subject, mark: Mark, now: int) -> Marked:
+        """Peers may mint with clocks that are ahead of this one: what is minted there by now ends with this too."""
+        self._exchange.check_clock(now)
+        ahead = max(self._exchange.ahead(now), 0) if mark.not_before >= now else 0
+        put = await self._local.mark(subject, Mark(mark.not_before + ahead, mark.expires + ahead), now)
+        taken = await self._spread([("mark", *subject)])
+        if taken and not any(taken.values()):
+            reason = "peers: none of them took the mark, which holds here"
+            raise TemporarilyUnavailable("no other replica has heard of it yet: repeat the request", reason=reason)
+        return Marked(put.mark, taken)
+
+    async def spend(self, use: str, expires: int, now: int) -> None:
+        await self._local.spend(use, expires, now)
+        self._note([("spent", use)])
+
+    async def offer(self, code: str, request: str, expires: int, now: int) -> None:
+        await self._local.offer(code, request, expires, now)
+        self._note([("offer", code)])
+
+    async def offered(self, code: str, now: int) -> Offer | None:
+        return await self._local.offered(code, now)
+
+    async def decide(self, code: str, decision: str, now: int) -> None:
+        await self._local.decide(code, decision, now)
+        self._note([("offer", code)])
+
+    async def merge(self, state: State, now: int) -> None:
+        await self._local.merge(state, now)
+        self._note(algebra.keys(state))
+
+    async def changes(self, since: str, limit: int, now: int) -> Changes:
+        return await self._local.changes(since, limit, now)
+
+    async def excerpt(self, keys: Iterable[Key], now: int) -> State:
+        return await self._local.excerpt(keys, now)
+
+    async def settled(self) -> bool:
+        return await self._local.settled()
+
+    async def settle(self, now: int) -> None:
+        await self._local.settle(now)
+
+    async def marks(self, now: int) -> dict[Subject, Mark]:
+        return await self._local.marks(now)
+
+    async def feed(self, position: int, most: int, now: int) -> Feed:
+        return await self._local.feed(position, most, now)
+
+    async def summary(self, now: int) -> Summary:
+        return await self._local.summary(now)
+
+    async def state(self, now: int) -> State:
+        return await self._local.state(now)
+
+    # To tell
+
+    def _note(self, keys: Iterable[Key]) -> None:
+        self._exchange.note(keys)
+        for line in self._lines.values():
+            line.news.set()
+
+    async def _spread(self, keys: list[Key]) -> Mapping[str, bool]:
+        """Tell all peers at once. Who has not answered in time is told further on, and counts as one that has not."""
+        telling = {line.peer.url: self._spawn(self._tell_or_keep(line, keys)) for line in self._others()}
+        loop = asyncio.get_running_loop()
+        until = loop.time() + MARK_SECONDS
+        pending: set[asyncio.Task[bool]] = set(telling.values())
+        while pending and (left := until - loop.time()) > 0:
+            done, pending = await asyncio.wait(pending, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            if any(task.result() for task in done):
+                until = min(until, loop.time() + REST_SECONDS)
+        others = {line.peer.url for line in self._others()}
+        return {url: task.done() and task.result() for url, task in telling.items() if url in others}
+
+    async def _tell_or_keep(self, line: _Line, keys: Iterable[Key]) -> bool:
+        """Whether the peer took them; where it did not, they wait in its outbox."""
+        left = [*keys]
+        try:
+            while left:
+                question, left = await self._exchange.tell(left, self._clock())
+                if not self._exchange.taken(line.peer, await self._post.ask(line.peer.url, question)):
+                    raise Unheard("it did not take the news")
+        except (Unheard, TemporarilyUnavailable):
+            line.peer.outbox.update(keys)
+            line.news.set()
+            return False
+        return True
+
+    async def _empty(self, line: _Line) -> bool:
+        """Tell a peer all that it was not told yet."""
+        waiting, line.peer.outbox = line.peer.outbox, set()
+        return line.peer.itself or await self._tell_or_keep(line, waiting)
+
+    async def _keep_telling(self, line: _Line) -> None:
+        pause = TELL_EVERY
+        while True:
+            await line.news.wait()
+            line.news.clear()
+            pause = TELL_EVERY if await self._empty(line) else min(2 * pause, LONGEST_PAUSE)
+            await asyncio.sleep(pause)
+
+    # To ask
+
+    async def _keep_asking(self, line: _Line) -> None:
+        pause = 0.0
+        while True:
+            try:
+                more = await self._ask(line.peer)
+            except Exception as error:
+                # What nobody foresaw, too: a peer that is not asked any more would make this replica stale.
+                known = isinstance(error, Unheard | TemporarilyUnavailable)
+                self._say(line, str(error) if known else f"unforeseen {type(error).__name__}")
+                pause = min(max(2 * pause, ASK_SOON), LONGEST_PAUSE)
+            else:
+                self._say(line, "")
+                pause = 0.0 if more else self._until_next(line.peer)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await line.wake.wait()
+            line.wake.clear()
+
+    async def _ask(self, peer: Peer) -> bool:
+        asked = self._clock()
+        answer = await self._post.ask(peer.url, self._exchange.question(peer, asked))
+        return await self._exchange.hear(peer, asked, answer, self._clock())
+
+    def _until_next(self, peer: Peer) -> float:
+        if peer.itself:
+            return LONGEST_PAUSE
+        return ASK_EVERY if self._exchange.caught_up else ASK_SOON
+
+    def _say(self, line: _Line, problem: str) -> None:
+        """One line where a peer falls silent, and one where it is heard again."""
+        silent = bool(problem)
+        if silent == line.silent or line.peer.itself:
+            return
+        line.silent = silent
+        if silent:
+            warn("peer lost", peer=line.peer.url, reason=problem)
+        else:
+            log("peer heard", peer=line.peer.url, replica=line.peer.replica, version=line.peer.version)
+
+    # Who is there
+
+    async def _tend(self) -> None:
+        """Who the peers are, now and then; and whether this replica has caught up, until it has."""
+        loop = asyncio.get_running_loop()
+        looked = -LOOK_EVERY
+        while True:
+            if loop.time() - looked >= LOOK_EVERY:
+                looked = loop.time()
+                self._meet(await self._directory.look())
+            if not self._exchange.caught_up:
+                await self._begin_or_give_up()
+            await asyncio.sleep(LOOK_EVERY if self._exchange.caught_up else ASK_SOON)
+
+    async def _begin_or_give_up(self) -> None:
+        now = self._clock()
+        with suppress(TemporarilyUnavailable):
+            if await self._exchange.bootstrap(now):
+                reason = "TOKENSVC_PEERS_BOOTSTRAP is set, and no peer was caught up: what others knew is not known here"
+                warn("fleet begun", reason=reason)
+            elif await self._exchange.is_lost(now):
+                self._lost()
+
+    def _meet(self, urls: Sequence[str]) -> None:
+        self._exchange.meet(urls)
+        known = {line.peer.url: line for line in self._lines.values()}
+        self._lines = {peer.url: known.get(peer.url) or _Line(peer) for peer in self._exchange.listed}
+        for url, line in known.items():
+            if url not in self._lines:
+                for task in line.tasks:
+                    task.cancel()
+        for line in self._lines.values():
+            if self._begun and not line.tasks:
+                line.tasks = [asyncio.create_task(self._keep_telling(line)), asyncio.create_task(self._keep_asking(line))]
+
+    def _others(self) -> list[_Line]:
+        return [line for line in self._lines.values() if not line.peer.itself]
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
