@@ -8,10 +8,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import contests, footprint, report, sealing
+from benchmarks import contests, footprint, marks, report, sealing, traffic
 from benchmarks.contestants import Scene
 from benchmarks.load import Bounds
 
+PARTS = (*contests.ENDPOINTS, "sealing", "footprint", "marks", "traffic")
 LEGEND = """\
 Requests a second and the servers' processor time for each request: medians of rounds in which all take turns.
 ÷ is how many requests it serves for one of the other's, in the same time and with the same processor time: the median
@@ -30,13 +31,24 @@ def main() -> None:
     print(report.environment(server_core, load_core), LEGEND, sep="\n\n", flush=True)
     with tempfile.TemporaryDirectory(prefix="tokensvc-benchmarks-") as directory:
         scene = Scene(Path(directory), server_core, connections, grants)
-        with contests.prepare(scene, options.only) as prepared:
-            for contest in prepared:
-                print("", report.contest(contests.run(contest, options.rounds, bounds)), sep="\n", flush=True)
-        if options.only != list(contests.ENDPOINTS):
-            return
-        print("", report.sealing(sealing.run(options.rounds, times=100 if options.quick else 20_000)), sep="\n")
-        print("", report.footprint(footprint.run(scene, 200 if options.quick else 10_000)), sep="\n")
+        if endpoints := [endpoint for endpoint in contests.ENDPOINTS if endpoint in options.only]:
+            with contests.prepare(scene, endpoints) as prepared:
+                for contest in prepared:
+                    _show(report.contest(contests.run(contest, options.rounds, bounds)))
+        if "sealing" in options.only:
+            _show(report.sealing(sealing.run(options.rounds, times=100 if options.quick else 20_000)))
+        if "footprint" in options.only:
+            _show(report.footprint(footprint.run(scene, 200 if options.quick else 10_000)))
+        if "marks" in options.only:
+            sizes = (0, 1_000) if options.quick else (0, 10_000, 1_000_000)
+            _show(report.marks(*marks.measure(scene, sizes, options.rounds, bounds)))
+        if "traffic" in options.only:
+            fleets, rates = ((2,), (20,)) if options.quick else ((3, 10), (0, 20, 100))
+            _show(report.traffic(line for replicas in fleets for line in traffic.run(scene, replicas, rates)))
+
+
+def _show(table: str) -> None:
+    print("", table, sep="\n", flush=True)
 
 
 def _arguments() -> argparse.Namespace:
@@ -44,7 +56,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one short round of each: does it all still run?")
     parser.add_argument("--rounds", type=int, help="rounds of every contest (default: 9)")
     parser.add_argument("--seconds", type=float, help="length of a turn (default: 1.5)")
-    parser.add_argument("--only", nargs="+", choices=contests.ENDPOINTS, default=list(contests.ENDPOINTS))
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="some parts")
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick else 9)
     options.seconds = options.seconds or (0.1 if options.quick else 1.5)

@@ -7,7 +7,7 @@ import itertools
 import json
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -56,19 +56,25 @@ class Contestant(Protocol):
 
 @dataclass
 class Service:
-    """`tokensvc serve` with one worker, and grants sealed as its own sign-ins would seal them."""
+    """`tokensvc serve` with one worker, and grants sealed as its own sign-ins would seal them.
+
+    `variables` come over the usual ones, those of another replica to be of one fleet with it.
+    """
 
     scene: Scene
     name: str
     ledger: str
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    port: int = field(default_factory=replica.free_port)
     server: Server = field(init=False)
     settings: Settings = field(init=False)
 
     def __post_init__(self) -> None:
-        port = replica.free_port()
-        environment = replica.settings(self.ledger, port)
-        arguments = ["tokensvc", "serve", "--port", str(port)]
-        self.server = Server(arguments, port, self.scene.core, self.scene.directory / _file_name(self), environment)
+        environment = {**replica.settings(self.ledger, self.port), **self.variables, "TOKENSVC_LEDGER": self.ledger}
+        arguments = ["tokensvc", "serve", "--port", str(self.port)]
+        self.server = Server(
+            arguments, self.port, self.scene.core, self.scene.directory / _file_name(self), environment
+        )
         given: dict[str, Any] = {name: environment[PREFIX + name.upper()] for name in ("issuer", "keys", "client_keys")}
         self.settings = Settings(**given)
 
@@ -77,7 +83,11 @@ class Service:
         return _introspections(self.scene, tokens, replica.INTROSPECTION_TOKEN)
 
     def refreshes(self) -> list[Chain]:
-        return _refreshes(self.scene, *self._seal(RefreshToken))
+        return _refreshes(self.scene, *self.refresh_tokens())
+
+    def refresh_tokens(self) -> tuple[str, list[str]]:
+        """A client_id, and the first refresh tokens of its grants."""
+        return self._seal(RefreshToken)
 
     def _seal(self, kind: type[AccessToken] | type[RefreshToken]) -> tuple[str, list[str]]:
         """A client that registers, and tokens of a person that let it in."""

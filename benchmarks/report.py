@@ -14,7 +14,9 @@ from statistics import median
 
 from benchmarks.contests import Endpoint, Result
 from benchmarks.footprint import Growth
+from benchmarks.marks import Measured
 from benchmarks.sealing import BARE, Cost
+from benchmarks.traffic import Traffic
 
 TITLES: dict[Endpoint, str] = {
     "introspect": "POST /introspect",
@@ -78,6 +80,32 @@ def footprint(growths: Iterable[Growth]) -> str:
     head = ("after", "", "memory grew by", "stored")
     rows = [(one.what, one.name, _kibibytes(one.resident), _kibibytes(one.stored)) for one in growths]
     return _table([head, *rows], left=2)
+
+
+def marks(measured: Sequence[Measured], result: Result) -> str:
+    empty = result.contest.entries[0].name
+    head = ("introspection, with", "req/s", "÷ first", "CPU µs", "÷ first", "in memory", "ready after")
+    rows = [
+        (
+            one.name,
+            f"{median(result.rates(one.name)):,.0f}",
+            f"{result.throughput(one.name, empty):.2f}",
+            f"{result.cpu(one.name):,.0f}",
+            f"{result.economy(one.name, empty):.2f}",
+            f"{one.resident / 2**20:,.0f} MiB",
+            f"{one.ready:.1f} s",
+        )
+        for one in measured
+    ]
+    return _table([head, *rows])
+
+
+def traffic(measured: Iterable[Traffic]) -> str:
+    head = ("replicas", "changes/s in all", "sent by each, a second", "processor time of each")
+    rows = [
+        (str(one.replicas), f"{one.changes:.0f}", f"{one.sent / 1024:,.1f} KiB", f"{one.cpu:.1%}") for one in measured
+    ]
+    return _table([head, *rows])
 
 
 def _table(rows: Sequence[tuple[str, ...]], left: int = 1) -> str:

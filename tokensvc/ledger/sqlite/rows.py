@@ -59,6 +59,12 @@ class Rows:
     def marks_on(self, subjects: Iterable[Subject]) -> Marks:
         return self._mirror.marks.on(subjects)
 
+    def marks_on_tokens(self, family: str) -> int:
+        return self._mirror.marks.on_tokens(family)
+
+    def final_marks(self) -> int:
+        return self._mirror.marks.final
+
     def highest_mark(self) -> int:
         return self._mirror.marks.highest
 
@@ -83,7 +89,10 @@ class Rows:
 
     def put_family(self, name: str, entry: Family) -> None:
         values = (name, entry.head, entry.expires, entry.floor, json.dumps(entry.recent), entry.redemption)
-        self._execute(f"INSERT OR REPLACE INTO families ({TABLES['families']}) VALUES (?, ?, ?, ?, ?, ?)", values)
+        query = (
+            "INSERT OR REPLACE INTO families (name, head, expires, floor, recent, redemption) VALUES (?, ?, ?, ?, ?, ?)"
+        )
+        self._execute(query, values)
 
     def spent(self, use: str) -> int | None:
         row = self._execute("SELECT expires FROM spent WHERE use = ?", (use,)).fetchone()
@@ -98,7 +107,7 @@ class Rows:
 
     def put_offer(self, code: str, offer: Offer) -> None:
         values = (code, offer.request, offer.expires, offer.decision)
-        self._execute(f"INSERT OR REPLACE INTO offers ({TABLES['offers']}) VALUES (?, ?, ?, ?)", values)
+        self._execute("INSERT OR REPLACE INTO offers (code, request, expires, decision) VALUES (?, ?, ?, ?)", values)
 
     def state(self, now: int) -> State:
         found = [
@@ -109,17 +118,23 @@ class Rows:
 
     def changes(self, after: Sequence[int], limit: int, now: int) -> tuple[State, list[int], bool]:
         """What changed after a `seq` of each table, the ones that this reaches, and whether there may be more."""
-        left, reached, found = limit, [*after], []
+        rows = limit
+        while True:
+            state, reached, more = self._page(after, rows)
+            if rows == 1 or algebra.weight(state) <= limit:
+                return algebra.forget(state, now), reached, more
+            rows //= 2
+
+    def _page(self, after: Sequence[int], limit: int) -> tuple[State, list[int], bool]:
+        left, reached = limit, [*after]
+        found: list[list[Any]] = []
         for place, (table, columns) in enumerate(TABLES.items()):
             query = f"SELECT seq, {columns} FROM {table} WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608  # our own
             rows = self._execute(query, (after[place], left)).fetchall()
             left -= len(rows)
             reached[place] = rows[-1][0] if rows else after[place]
-            found.append([row for _, *row in rows])
-        state = _state(found, self.continuity)
-        if limit > 1 and algebra.weight(state) > limit:
-            return self.changes(after, limit // 2, now)
-        return algebra.forget(state, now), reached, left == 0
+            found.append([row[1:] for row in rows])
+        return _state(found, self.continuity), reached, left == 0
 
     def forget(self, now: int) -> None:
         self._mirror.marks.forget(now)
@@ -152,13 +167,13 @@ class Mirror:
             self._seq = seq
 
 
-def _state(found: Sequence[Iterable[Sequence[Any]]], continuity: Continuity) -> State:
+def _state(found: Sequence[Iterable[Any]], continuity: Continuity) -> State:
     """From the rows of each table, in the order of TABLES."""
     marks, families, spent, offers = found
     return State(
         marks={_subject(text): Mark(not_before, expires) for text, not_before, expires in marks},
         families={name: _family(row) for name, *row in families},
-        spent={use: expires for use, expires in spent},
+        spent=dict(spent),
         offers={code: Offer(*row) for code, *row in offers},
         continuity=continuity,
     )
