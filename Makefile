@@ -31,8 +31,9 @@ test: .venv/test ## get the parts that tests need, then lint, types, import cont
 	@$(bin)/coverage combine -q
 	$(bin)/coverage report
 
-soak: .venv/test ## for longer: a million mutated tokens, 25,000 hostile requests, a fleet under twenty times the load
+soak: .venv/test ## for longer: a million mutated tokens, 25,000 hostile requests, 5,000 simulated fleets, one under twenty times the load
 	MUTATIONS=1000000 FUZZ_REQUESTS=25000 $(bin)/python -m pytest --timeout 3600 tests/fuzz tests/tokens/test_mutations.py
+	SIMULATIONS=5000 $(bin)/python -m pytest --timeout 7200 tests/ledger/test_simulator.py
 	FLEET_FACTOR=20 $(bin)/python -m pytest --timeout 3600 tests/fleet
 
 lint: .venv/test ## lint, format, types and import contracts alone

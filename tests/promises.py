@@ -31,7 +31,10 @@ PROMISES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "refresh": {
         "memory": ("inside the grace window a repeat gets the same successor", "outside it, the grant ends"),
         "sqlite": ("the same, across processes", "across replicas", "after a crash too"),
-        "peers": ("the same on every replica that has heard of it",),
+        "peers": (
+            "a repeat inside the window gets the same successor, heard of or not",
+            "a later one ends the grant on all",
+        ),
     },
     "revoke": {
         "memory": ("in force when answered", "who signs in again lives"),
@@ -45,13 +48,17 @@ PROMISES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "introspect": {
         "memory": ("exact",),
         "sqlite": ("exact, in every process",),
-        "peers": ("as fresh as the news", "503 where they are older than `TOKENSVC_STALENESS`"),
+        "peers": (
+            "as fresh as the news, and 503 where they are older than `TOKENSVC_STALENESS`",
+            "one peer that is down stops nobody",
+        ),
     },
     "restart": {
         "memory": ("everything ends but registrations",),
         "sqlite": ("nothing is lost", "a lost or restored file is noticed"),
         "peers": (
-            "nothing is lost: a replica is ready once it has asked a peer",
+            "nothing is lost: a replica is ready once it has asked its peers",
+            "all at once too, where they have files",
             "alone, with neither file nor peer, it does not start",
         ),
     },

@@ -34,6 +34,7 @@ positional arguments:
     revoke    end tokens through a running replica
     explain   what a token is, and why it would be refused
     doctor    compare replicas, and say what to do where they differ
+    probe     which MCP clients would connect, and what is in the way
     demo      three replicas, and a story that proves itself
 
 options:

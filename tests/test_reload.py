@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from tests.endpoints.local import ISSUER, NOW, Service
+from tests.endpoints.local import DAY, ISSUER, NOW, Service
 from tests.replica import ADMIN_TOKEN, API_KEY, INTROSPECTION_TOKEN, api_key_entry, ring_entry
 from tokensvc import app, settings
 from tokensvc.errors import TemporarilyUnavailable
@@ -111,6 +112,13 @@ class TestFiles:
         assert settled(files) == (KEYS,)
         path.unlink()
         assert settled(files) == (KEYS,)
+
+    def test_a_pipe_is_left_to_who_reads_it_for_the_settings(self, tmp_path: Path) -> None:
+        """To open it here would wait for its writer, and take what is written."""
+        os.mkfifo(tmp_path / "keys", 0o600)
+        files = Files({KEYS: tmp_path / "keys"})
+        os.utime(tmp_path / "keys", (1, 1))
+        assert settled(files) is None
 
     def test_what_was_not_its_fault_is_tried_again(self, tmp_path: Path) -> None:
         path = tmp_path / "keys"
@@ -378,3 +386,36 @@ def test_use_is_counted_on_across_reloads(deployment: Deployment) -> None:
         client.sign_in()
         after = seals(service)
         assert (after["k1"], after["k2"]) == (before["k1"], before["k1"])
+
+
+def test_rings_that_want_attention_are_logged_at_the_start_and_once_a_day(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: asyncio.Queue[None] = asyncio.Queue(1)
+    look = app.reload
+
+    async def counted(*arguments: Any) -> None:
+        await look(*arguments)
+        await looks.put(None)
+
+    async def some_looks() -> None:
+        for _ in range(3):
+            await looks.get()
+
+    monkeypatch.setattr(app, "LOOK_EVERY", 0)
+    monkeypatch.setattr(app, "reload", counted)
+    keys = f"{ring_entry('k1')},{ring_entry('k2', '2026-11-01T00:00:00Z')}"
+    with Service({"keys": keys}) as service:
+        service.run(some_looks())
+        (line,) = logged(capfd, "key ring")
+        assert (line["ring"], line["kid"]) == (KEYS, "k1")
+        assert line["reason"].startswith("can be dropped since 2026-12-01")
+        service.clock.now += DAY
+        service.run(some_looks())
+        assert len(logged(capfd, "key ring")) == 1
+
+
+def test_files_are_named_by_the_variable_that_they_stand_for() -> None:
+    """Only where a setting may stand in a file at all."""
+    names = {"TOKENSVC_KEYS_FILE": "keys", "TOKENSVC_ISSUER_FILE": "issuer", "TOKENSVC_CLIENTS_FILE": ""}
+    assert settings.files(names) == {KEYS: Path("keys")}

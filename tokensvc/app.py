@@ -259,30 +259,28 @@ def _refuse(replica: Replica, refused: Reload) -> None:
 
 def _open_ledger(settings: Settings, clock: Clock, now: int, sealer: Callable[[], Sealer]) -> Ledger:
     directory = Directory.parse(settings.peers, settings.issuer)
-    local = _open_local(settings, now)
-    if not settings.peers:
+    local = _open_local(settings, now, alone=not directory.urls)
+    if not directory.urls:
         return local
     exchange = Exchange(local, __version__, settings.staleness * 1000, now, bootstrap=settings.peers_bootstrap)
-    return PeeredLedger(local, exchange, Post(sealer, clock), directory, clock, _give_up)
+    return PeeredLedger(local, exchange, Post(sealer, clock), directory, clock)
 
 
-def _give_up() -> None:
-    """End the process, which has nothing to begin with: neither a file nor a replica that knows what was revoked."""
+def _no_fleet() -> str:
+    """Why the process ends where neither a file nor another replica knows what was revoked."""
     problem = "names no replica that is caught up, and this one has no ledger file to begin with"
     remedy = (
         "Start the others first, or set TOKENSVC_PEERS_BOOTSTRAP=true on one replica alone to begin a new fleet, "
         "which ends all that was minted before"
     )
-    error = SettingsError(PEERS, problem, remedy)
-    warn("no fleet found", reason=str(error))
-    raise SystemExit(str(error))
+    return str(SettingsError(PEERS, problem, remedy))
 
 
-def _open_local(settings: Settings, now: int) -> Ledger:
+def _open_local(settings: Settings, now: int, *, alone: bool) -> Ledger:
     path = ledger_path(settings)
     if path is None:
         return MemoryLedger(now)
-    ledger = SqliteLedger(path, now, alone=not settings.peers)
+    ledger = SqliteLedger(path, now, alone=alone)
     if ledger.restored:
         warn(
             "ledger restored",
@@ -329,14 +327,16 @@ def _cors_paths(service: Service) -> frozenset[str]:
 
 def _lifespan(service: Service, marks: dict[Subject, Mark], files: Files) -> Any:
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         ledger = service.server.ledger
+        problems: list[str] = []
         await ledger.merge(State(marks=marks), service.clock())
         if isinstance(ledger, PeeredLedger):
-            ledger.begin()
+            ledger.begin(lambda: problems.append(_no_fleet()))
         log("replica started", version=__version__, issuer=service.server.issuer)
         tending = asyncio.create_task(_tend(app, files))
-        yield
+        # The server looks into its state, and ends the process where there are any.
+        yield {"problems": problems}
         tending.cancel()
         with suppress(asyncio.CancelledError):
             await tending

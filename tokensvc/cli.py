@@ -16,6 +16,7 @@ COMMANDS = {
     "revoke": "end tokens through a running replica",
     "explain": "what a token is, and why it would be refused",
     "doctor": "compare replicas, and say what to do where they differ",
+    "probe": "which MCP clients would connect, and what is in the way",
     "demo": "three replicas, and a story that proves itself",
 }
 """Each is a module of `tokensvc.commands`, loaded only when it is asked for: a new key need not wait for a server."""

@@ -5,7 +5,6 @@ seen alike. What has changed counts once it stands unchanged for one look, and o
 """
 
 import hashlib
-import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -78,10 +77,14 @@ def _stamp(path: Path) -> tuple[int, ...] | None:
 
 
 def _digest(path: Path) -> bytes:
-    """Of the contents and of who else may read them, which is refused; of the error where it cannot be read."""
+    """Of the contents and of who else may read them, which is refused; of the error where it cannot be read.
+
+    A pipe, as shells make of `<(command)`, is left to who reads it for the settings: it can be read once.
+    """
     try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode & (stat.S_IROTH | stat.S_IWOTH)
-            return hashlib.sha256(b"%d\0" % mode + file.read()).digest()
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            return b""
+        return hashlib.sha256(b"%d\0" % (mode & (stat.S_IROTH | stat.S_IWOTH)) + path.read_bytes()).digest()
     except OSError as error:
         return f"{error.errno}".encode()

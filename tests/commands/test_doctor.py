@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -152,3 +153,30 @@ def test_what_is_no_address_is_wrong_usage(address: str) -> None:
     ran = doctor(address)
     assert (ran.code, ran.out) == (2, "")
     assert "the address of a replica begins with http:// or https://" in ran.err
+
+
+def test_peers_are_found_from_the_one_at_the_issuer_and_all_are_compared(running: ExitStack) -> None:
+    """And one that is gone is missed by name, also by those who heard it."""
+    ports = [free_port(), free_port(), free_port()]
+    peers = ",".join(f"http://127.0.0.1:{port}" for port in ports)
+    variables = settings("memory://", ports[0], issuer=ISSUER, peers=peers)
+    begins = Replica(variables | {"TOKENSVC_PEERS_BOOTSTRAP": "true"}, ports[0])
+    others = [Replica(variables, port) for port in ports[1:]]
+    with ThreadPoolExecutor() as starting:
+        for replica in starting.map(Replica.start, (begins, *others)):
+            running.callback(replica.stop)
+    names = sorted(name(replica) for replica in (begins, *others))
+
+    # Under another address, as behind a balancer, it counts once: under its own.
+    for issuer in (others[0].url, others[0].url.replace("127.0.0.1", "localhost")):
+        ran = doctor(issuer=issuer)
+        assert (ran.code, ran.err) == (0, ""), ran.out
+        rows = ran.out.splitlines()[1:-2]
+        assert sorted(row.split()[0] for row in rows) == names
+        assert all(row.endswith(" 2 of 2") for row in rows)
+        assert ran.out.endswith("\nAll replicas agree.\n")
+
+    others[1].kill()
+    ran = doctor(issuer=others[0].url)
+    assert ran.code == 1
+    assert f"{name(others[1])} cannot be reached" in ran.out

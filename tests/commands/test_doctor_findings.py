@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from tokensvc.commands.doctor.examination import Peer, Replica, Silent, Version
-from tokensvc.commands.doctor.findings import LATELY, TOLERANCE, find, same_marks
+from tokensvc.commands.doctor.examination import LATELY, Peer, Replica, Silent, Version
+from tokensvc.commands.doctor.findings import TOLERANCE, find, same_marks
 from tokensvc.keyring import CLIENT_KEYS, KEYS
 
 NOON = 1_795_262_400_000
@@ -25,6 +25,7 @@ def replica(name: str, **changes: object) -> Replica:
         version="0.1.0",
         issuer="https://auth.example.com",
         unready="",
+        stale=False,
         ahead=0,
         uncertain=5,
         ledger="sqlite",
@@ -75,6 +76,7 @@ def test_replica_that_does_not_answer_is_a_problem_beside_all_others() -> None:
         ),
         ({"settings": SETTINGS | {"TOKENSVC_ACCESS_TTL": "9"}}, "TOKENSVC_ACCESS_TTL differs: a, c | b"),
         ({"settings": SETTINGS | {"TOKENSVC_API_KEYS": "9"}}, "TOKENSVC_API_KEYS differs: a, c | b"),
+        ({"stale": True}, "b answers 503 at introspection: its news of the others are too old"),
         ({"refused": "TOKENSVC_KEYS is empty"}, "b refused its files when they changed: TOKENSVC_KEYS is empty"),
         ({"rings": (K1, K2, C1)}, f"k2 of {KEYS} is missing on a, c"),
         ({"rings": (replace(K1, fingerprint="ee"), C1)}, f"k1 of {KEYS} is two secrets: a, c | b"),

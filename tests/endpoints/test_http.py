@@ -179,7 +179,7 @@ def test_client_that_goes_away_is_noticed(service: Service) -> None:
     [
         *("/", "/nowhere", "/token/", "/TOKEN", "//token", "/authorize/", "/.well-known/openid-configuration"),
         *("/.well-known/oauth-authorization-server/", "/jwks.json", "/par", "/device", "/console", "/metrics"),
-        *("/peers/state", "/denylist", "/admin", "/admin/keys", "/gateway/x/mcp", "/docs", "/openapi.json"),
+        *("/peers/state", "/denylist/", "/admin", "/admin/keys/", "/gateway/x/mcp", "/docs", "/openapi.json"),
     ],
 )
 def test_unknown_path_is_a_json_404_for_every_method(service: Service, path: str) -> None:
@@ -200,7 +200,11 @@ def test_unknown_path_is_a_json_404_for_every_method(service: Service, path: str
         ("/introspect", {"POST"}),
         ("/revoke", {"POST"}),
         ("/admin/revoke", {"POST"}),
+        ("/admin/events", {"POST"}),
         ("/admin/denylist", {"GET", "HEAD"}),
+        ("/admin/keys", {"GET", "HEAD"}),
+        ("/admin/state", {"GET", "HEAD"}),
+        ("/denylist", {"GET", "HEAD"}),
         ("/authorize", {"GET", "HEAD", "POST"}),
         ("/healthz", {"GET", "HEAD"}),
         ("/.well-known/oauth-authorization-server", {"GET", "HEAD"}),

@@ -34,10 +34,12 @@ def test_state_says_what_doctor_compares() -> None:
         state = ask(service)
     assert state.keys() == {
         *("version", "replica", "worker", "issuer", "started", "clock", "ledger", "settings", "rings", "reload"),
-        "peers",
+        *("exchange", "peers"),
     }
     assert (state["version"], state["issuer"]) == (__version__, "https://auth.example.com")
-    assert (state["started"], state["clock"], state["reload"], state["peers"]) == (NOW, NOW + 5, None, [])
+    assert (state["started"], state["clock"], state["reload"]) == (NOW, NOW + 5, None)
+    assert (state["exchange"], state["peers"]) == (None, [])
+    assert state["ledger"].pop("epoch")
     assert state["settings"].keys() == {variable_name(name) for name in Settings.model_fields}
     assert state["ledger"] == {
         "kind": "memory",

@@ -41,11 +41,6 @@ class Fleet:
             "client_keys": client_keys,
             "peers": ",".join(f"http://127.0.0.1:{port}" for port in ports),
         } | dict(self.changes)
-        import tokensvc.settings as S  # TEMPORARY
-
-        if "peers" not in S.Settings.model_fields:
-            shared["peers"] = ""
-            self.ledger = f"sqlite:///{self.directory}/shared.db"
         self.replicas = []
         for number, port in enumerate(ports):
             directory = self.directory / f"r{number}"
@@ -125,7 +120,8 @@ class Fleet:
 
 
 def together(step: Callable[[Replica], object], replicas: Iterable[Replica]) -> None:
-    """For several at the same time: most of a start is waiting for others."""
-    with ThreadPoolExecutor() as pool:
-        for _ in pool.map(step, replicas):
+    """For all of them at the same time: none of the first is ready before most of the others are there."""
+    several = list(replicas)
+    with ThreadPoolExecutor(len(several) or 1) as pool:
+        for _ in pool.map(step, several):
             pass

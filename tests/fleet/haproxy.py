@@ -79,7 +79,7 @@ class HAProxy:
             socket.create_connection(("127.0.0.1", self.port), SECONDS).close()
         except OSError:
             return False
-        return True
+        return self._socket.exists()
 
     def _configuration(self, replicas: Sequence[int]) -> str:
         """With other addresses and quicker checks, and without TLS, which the tests have no certificate for."""

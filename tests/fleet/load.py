@@ -15,8 +15,6 @@ from tests.replica import INTROSPECTION_TOKEN, SECONDS, Client, Tokens, tokens
 
 FACTOR = int(os.environ.get("FLEET_FACTOR", "1"))
 """How much more than the short form of each test: `make soak` sets it."""
-PAUSE = 0.01
-"""Seconds between two requests of one kind: a steady load, which leaves the machine some time for the replicas."""
 MOST_PEOPLE = 24
 
 
@@ -30,9 +28,15 @@ class Person:
 
 @dataclass
 class Load:
-    """Use as a context manager. People sign in, refresh, and are asked about, each at a pace of its own."""
+    """Use as a context manager. People sign in, refresh, and are asked about.
+
+    `pause` is the time between two requests of a kind, in seconds: the load is steady, and leaves the machine some
+    time for the replicas.
+    """
 
     url: str
+    pause: float = 0.01
+    make: Callable[[str], Client] = Client
     people: list[Person] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
@@ -62,7 +66,7 @@ class Load:
         deadline = time.monotonic() + 2 * SECONDS * FACTOR
         while self.requests < target and not self.failures:
             assert time.monotonic() < deadline, "the load does not go on"
-            time.sleep(PAUSE)
+            time.sleep(self.pause)
 
     @property
     def requests(self) -> int:
@@ -77,7 +81,7 @@ class Load:
         )
 
     def _go_on(self, step: Callable[[], None]) -> None:
-        while not self._over.wait(PAUSE):
+        while not self._over.wait(self.pause):
             try:
                 step()
             except Exception as error:
@@ -92,7 +96,7 @@ class Load:
 
     def _sign_in(self) -> None:
         """Somebody new, until there are enough; then somebody again."""
-        client = Client(self.url)
+        client = self.make(self.url)
         self._timed("registrations", client.register)
         self._timed("sign-ins", partial(self._arrive, client))
         if len(self.people) > MOST_PEOPLE:
@@ -104,7 +108,7 @@ class Load:
 
     def _refresh(self) -> None:
         for person in list(self.people):
-            if not self._over.wait(PAUSE):
+            if not self._over.wait(self.pause):
                 self._timed("refreshes", partial(self._renew, person))
 
     def _renew(self, person: Person) -> None:
@@ -113,7 +117,7 @@ class Load:
     def _validate(self) -> None:
         """Of everybody the token that they hold by now."""
         for person in list(self.people):
-            if not self._over.wait(PAUSE):
+            if not self._over.wait(self.pause):
                 self._timed("introspections", partial(check, person))
 
     def _validate_new(self) -> None:

@@ -7,6 +7,7 @@ not yet that two forms of anything get along. Whoever releases writes the tag in
 
 from __future__ import annotations
 
+import compileall
 import re
 import shutil
 import subprocess
@@ -42,16 +43,22 @@ def previous_sources(directory: Path) -> Path:
     name = previous()
     directory.mkdir()
     if name == NONE:
-        shutil.copytree(ROOT / "tokensvc", directory / "tokensvc", ignore=shutil.ignore_patterns("__pycache__"))
-        module = directory / "tokensvc" / "__init__.py"
-        text, found = re.subn(r'__version__ = ".*"', '__version__ = "0.0.0"', module.read_text(encoding="utf-8"))
-        assert found == 1
-        module.write_text(text, encoding="utf-8")
-        return directory
-    archive = _git("archive", name, "tokensvc").stdout
-    with tarfile.open(fileobj=BytesIO(archive)) as files:
-        files.extractall(directory, filter="data")
+        _renumber(directory)
+    else:
+        with tarfile.open(fileobj=BytesIO(_git("archive", name, "tokensvc").stdout)) as files:
+            files.extractall(directory, filter="data")
+    # Or every replica would do it anew, where the environment lets none write what it compiled.
+    compileall.compile_dir(directory, quiet=1)
     return directory
+
+
+def _renumber(directory: Path) -> None:
+    """This version, under the number of none."""
+    shutil.copytree(ROOT / "tokensvc", directory / "tokensvc", ignore=shutil.ignore_patterns("__pycache__"))
+    module = directory / "tokensvc" / "__init__.py"
+    text, found = re.subn(r'__version__ = ".*"', '__version__ = "0.0.0"', module.read_text(encoding="utf-8"))
+    assert found == 1
+    module.write_text(text, encoding="utf-8")
 
 
 def _git(*arguments: str) -> subprocess.CompletedProcess[bytes]:

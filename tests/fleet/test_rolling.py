@@ -1,10 +1,7 @@
-"""What operators do to a fleet while people use it: restart it, rotate its keys, upgrade it and go back."""
+"""Replicas are restarted one by one while people sign in, refresh and are asked about."""
 
 from __future__ import annotations
 
-import base64
-import json
-import time
 from functools import partial
 from pathlib import Path
 
@@ -12,18 +9,16 @@ import pytest
 
 from tests.fleet.conftest import Figures
 from tests.fleet.fleet import Fleet
+from tests.fleet.haproxy import DRAIN
 from tests.fleet.load import Load
-from tests.fleet.previous import previous_sources
-from tests.replica import Replica, ring_entry, wait_for, wait_until
+from tests.flows.balancer import Balancer
+from tests.replica import Replica, free_port, settings, wait_for
 
 pytestmark = pytest.mark.needs("haproxy")
 
-STAGED_SECONDS = 10
-"""From staging to activation: longer than it takes until every replica has the ring."""
-
 
 def test_rolling_restart_under_load(tmp_path: Path, figures: Figures) -> None:
-    """Each replica is told to stop, and started again, while people sign in, refresh and are asked about."""
+    """Each is told to stop, which HAProxy sees before it stops, and inherits what it forgot when it is back."""
     with Fleet(tmp_path) as fleet, Load(fleet.url) as load:
         load.go_on()
         fleet.roll()
@@ -32,78 +27,29 @@ def test_rolling_restart_under_load(tmp_path: Path, figures: Figures) -> None:
     assert not load.failures
 
 
-def test_key_rotation_under_load(tmp_path: Path, figures: Figures) -> None:
-    """Stage, activate, retire, drop: one replica after the other takes the new ring, without a restart."""
-    with Fleet(tmp_path) as fleet, Load(fleet.url) as load:
-        old = fleet.client(0).sign_in()
-        activation = time.time() + STAGED_SECONDS
-        new = ring_entry("k2", str(int(activation)))
-        rotate(fleet, load, [*fleet.keys, new])
-        assert time.time() < activation, "every replica has the ring before it counts"
-        assert {kid(person.tokens.access) for person in load.people} == {"k1"}
-        wait_until(activation + 1)
-        wait_for(lambda: kids(load) == {"k2"}, "everybody has refreshed")
-        assert fleet.client().active(old.access), "what is listed opens"
-        rotate(fleet, load, [new])
-        load.go_on()
-        assert [fleet.client(number).active(old.access) for number in range(fleet.size)] == [False] * fleet.size
-    figures(f"k1 to k2 on {fleet.size} replicas; {load.summary()}")
-    assert not load.failures
-
-
-@pytest.mark.needs("previous version")
-def test_upgrade_and_rollback_under_load(tmp_path: Path, figures: Figures) -> None:
-    """From the version before to this one, replica by replica, and all the way back."""
-    before = previous_sources(tmp_path / "previous")
-    with Fleet(tmp_path, start_with={"PYTHONPATH": str(before)}) as fleet, Load(fleet.url) as load:
-        versions = [versions_of(fleet)]
-        load.go_on()
-        for path in ("", str(before)):
-            fleet.roll(partial(runs_from, path))
+@pytest.mark.needs("nginx")
+def test_rolling_restart_behind_nginx_under_load(tmp_path: Path, figures: Figures) -> None:
+    """nginx asks nobody whether they are well: it passes over who does not listen, and comes back after a while."""
+    balancer = Balancer(tmp_path)
+    environment = settings("sqlite:///ledger.db", balancer.port, issuer=balancer.url)
+    replicas = [Replica(environment, free_port(), directory=tmp_path, drain=DRAIN) for _ in range(2)]
+    with (
+        replicas[0],
+        replicas[1],
+        balancer.start([replica.port for replica in replicas]),
+        Load(balancer.url, make=lambda _url: balancer.client()) as load,
+    ):
+        for replica in replicas:
             load.go_on()
-            versions.append(versions_of(fleet))
-    figures(f"{' to '.join('/'.join(sorted(names)) for names in versions)} on {fleet.size} replicas; {load.summary()}")
-    assert versions[0] == versions[2] != versions[1]
+            replica.stop()
+            load.go_on()
+            seen = len(replica.log)
+            replica.start()
+            wait_for(partial(has_part, replica, seen), "nginx sends it requests again")
+        load.go_on()
+    figures(f"{len(replicas)} replicas restarted; {load.summary()}")
     assert not load.failures
 
 
-def rotate(fleet: Fleet, load: Load, entries: list[str]) -> None:
-    """Give the first replica the ring, and once it has taken it the others: meanwhile old and new are mixed."""
-    first, *others = range(fleet.size)
-    for numbers in ([first], others):
-        before = [reloads(replica) for replica in fleet.replicas]
-        for number in numbers:
-            fleet.write_ring(number, entries)
-        wanted = [count + (number in numbers) for number, count in enumerate(before)]
-        wait_for(partial(reloaded, fleet, wanted), "the replicas have taken their ring")
-        load.go_on(20)
-
-
-def reloaded(fleet: Fleet, times: list[int]) -> bool:
-    return [reloads(replica) for replica in fleet.replicas] == times
-
-
-def reloads(replica: Replica) -> int:
-    return sum(line["event"] == "settings reloaded" for line in replica.log)
-
-
-def kid(token: str) -> str:
-    """The version of the ring that sealed it, which stands in its header before the day."""
-    header = token.partition("_")[2].partition(".")[0]
-    named: str = json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))["kid"]
-    return named.partition(".")[0]
-
-
-def kids(load: Load) -> set[str]:
-    return {kid(token) for person in list(load.people) for token in (person.tokens.access, person.tokens.refresh)}
-
-
-def runs_from(path: str, replica: Replica) -> None:
-    environment = dict(replica.environment)
-    environment.pop("PYTHONPATH", None)
-    replica.environment = environment | ({"PYTHONPATH": path} if path else {})
-
-
-def versions_of(fleet: Fleet) -> set[str]:
-    started = [[line for line in replica.log if line["event"] == "replica started"] for replica in fleet.replicas]
-    return {lines[-1]["version"] for lines in started}
+def has_part(replica: Replica, seen: int) -> bool:
+    return any(line["event"] == "token issued" for line in replica.log[seen:])

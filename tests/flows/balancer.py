@@ -44,7 +44,7 @@ http {{
 
 @dataclass
 class Balancer:
-    """Made before its replicas, since their issuer is its `url`; started with their ports. A context manager."""
+    """Made before its replicas, since their issuer is its `url`; started with their ports."""
 
     directory: Path
     port: int = field(default_factory=free_port)
@@ -69,8 +69,8 @@ class Balancer:
         site = _substitute(
             TEMPLATE.read_text(encoding="utf-8"),
             {
-                "    server 127.0.0.1:8001;\n    server 127.0.0.1:8002;": "\n".join(
-                    f"    server {HOST}:{port};" for port in replicas
+                "    server 127.0.0.1:8001 fail_timeout=2s;\n    server 127.0.0.1:8002 fail_timeout=2s;": "\n".join(
+                    f"    server {HOST}:{port} fail_timeout=2s;" for port in replicas
                 ),
                 "listen 443 ssl": f"listen {HOST}:{self.port} ssl",
                 "server_name auth.example.com": f"server_name {HOST}",
@@ -88,6 +88,12 @@ class Balancer:
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         wait_for(self._listens, "nginx listens")
         return self
+
+    def __enter__(self) -> Balancer:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.stop()
 
     def stop(self) -> None:
         self._process.terminate()

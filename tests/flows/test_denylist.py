@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,9 +20,22 @@ import httpx
 import pytest
 
 from tests.flows.conftest import Start
-from tests.replica import ADMIN_TOKEN, INTROSPECTION_TOKEN, SECONDS, TLS, Client, Replica, wait_for
+from tests.replica import (
+    ADMIN_TOKEN,
+    INTROSPECTION_TOKEN,
+    SECONDS,
+    TLS,
+    Client,
+    Replica,
+    changed,
+    free_port,
+    settings,
+    tokens,
+    wait_for,
+)
 from tests.test_readme import blocks
 from tokensvc.endpoints.denylist import LONGEST_WAIT, subject_digest
+from tokensvc.ledger.marks import KINDS
 
 ROOT = Path(__file__).parents[2]
 SECRET = {"Authorization": f"Bearer {INTROSPECTION_TOKEN}"}
@@ -119,6 +134,47 @@ def test_the_example_keeps_nothing_right_after_an_entry_about_the_same_nor_while
 def entry(kind: str, name: str) -> dict[str, Any]:
     """As the feed tells it."""
     return {"kind": kind, "subject_digest": subject_digest((kind, name)), "not_before": 0}
+
+
+def test_the_table_of_kinds_and_the_example_class_name_subjects_alike(example: ModuleType) -> None:
+    """And the answer that the page shows is one about the person of its table."""
+    page = (ROOT / "docs/resource-server.md").read_text(encoding="utf-8")
+    facts = {"sub": "acme/ada", "client_id": "kU2o8fnEl0pd8T6ZkjLSAg"}
+    facts |= {"family": "NmTVbtV7VprB7CO8", "jti": "NmTVbtV7VprB7CO8.1"}
+    texts = re.findall(r"^\| `([a-z-]+)` \| `(\1:[^`]*)` \|", page, re.MULTILINE)
+    assert {kind for kind, _ in texts} == example.__dict__["KINDS"] == set(KINDS) - {"credential"}
+    named = {subject_digest(tuple(re.split(r"[:/]", text.removesuffix(":")))) for _, text in texts}
+    assert named == example.subjects(facts)
+    assert subject_digest(("user", "acme", "ada")) in page
+
+
+def test_a_listener_at_one_replica_hears_of_a_revocation_at_another_that_shares_nothing_with_it() -> None:
+    """Whether a client revoked it, or a code came twice."""
+    ports = [free_port(), free_port()]
+    named = ",".join(f"http://127.0.0.1:{port}" for port in ports)
+    shared = settings("memory://", ports[0], peers=named)
+    with (
+        Replica(changed(shared, peers_bootstrap="true"), ports[0]) as one,
+        Replica(shared, ports[1]) as other,
+    ):
+        client = Client(one.url)
+        issued = client.sign_in()
+        code = client.code()
+        twice = tokens(client.redeem(code))
+        families = {client.introspect(access)["family"]: access for access in (issued.access, twice.access)}
+        ask = partial(httpx.get, f"{other.url}/denylist", headers=SECRET, verify=TLS, timeout=SECONDS)
+        cursor = ask().json()["cursor"]
+        client.revoke(issued.refresh)
+        client.redeem(code)
+        expected = {subject_digest(("family", family)) for family in families}
+        heard: set[str] = set()
+        while not expected <= heard:
+            page = ask(params={"since": cursor, "wait": "10"}).json()
+            assert page["marks"], "nothing came within ten seconds"
+            heard |= {mark["subject_digest"] for mark in page["marks"]}
+            cursor = page["cursor"]
+        client.url = other.url
+        assert not any(client.active(access) for access in families.values())
 
 
 def test_a_replica_that_leaves_lets_nobody_wait(start: Start) -> None:

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.flows.conftest import SQLITE, Start
-from tests.replica import API_KEY, KNOWN_SECRETS, Client, Replica, api_key_entry, leaks, tokens
+from tests.replica import ADMIN_TOKEN, API_KEY, KNOWN_SECRETS, Client, Replica, api_key_entry, leaks, tokens
 from tokensvc.tokens.kinds import client_handle
 
 ALWAYS = {"event", "level", "timestamp", "request_id"}
@@ -172,6 +172,22 @@ DECISIONS: dict[str, tuple[Step, str, str, dict[str, Any]]] = {
         "admin refused",
         "warning",
         {"reason": "no credential", "address": "127.0.0.1"},
+    ),
+    "no secret for the feed": (
+        lambda s: s.client.http.get(f"{s.client.url}/denylist"),
+        "denylist refused",
+        "warning",
+        {"reason": "no credential", "address": "127.0.0.1"},
+    ),
+    "an event of the host product": (
+        lambda s: s.client.http.post(
+            f"{s.client.url}/admin/events",
+            json={"event": "account_deleted", "account": "nobody/here"},
+            headers={"Authorization": f"Bearer {ADMIN_TOKEN}"},
+        ),
+        "revoked by operator",
+        "info",
+        {"subject": "account:nobody%2Fhere"},
     ),
 }
 

@@ -73,6 +73,22 @@ GOOD = {
     "healthz": Request("GET", "/healthz"),
     "readyz": Request("GET", "/readyz"),
     "denylist": Request("GET", "/admin/denylist", headers=(ADMIN,)),
+    "keys": Request("GET", "/admin/keys", headers=(ADMIN,)),
+    "state": Request("GET", "/admin/state", headers=(ADMIN,)),
+    "event": Request(
+        "POST",
+        "/admin/events",
+        "json",
+        (("event", "user_deleted"), ("account", "nobody"), ("user", "at all")),
+        (JSON, ADMIN),
+    ),
+    # Without `wait`, whose mutants would wait.
+    "feed": Request(
+        "GET",
+        "/denylist",
+        parameters=(("since", "AAAAAAAAAAAA.1~BBBBBBBBBBBB.22"),),
+        headers=(INTROSPECTION, ("If-None-Match", 'W/"00000000000000000000000000000000"')),
+    ),
     "register": Request(
         "POST",
         "/register",

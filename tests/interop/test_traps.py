@@ -535,7 +535,7 @@ def test_trap_12_nobody_keeps_a_copy_of_tokens_registrations_pages_or_refusals(c
 
 
 SHARED = ["token", "register", ".well-known/oauth-authorization-server", ".well-known/unknown"]
-PRIVATE = ["authorize", "introspect", "admin/revoke", "admin/denylist", "readyz"]
+PRIVATE = ["authorize", "introspect", "denylist", "admin/revoke", "admin/denylist", "admin/state", "readyz"]
 
 
 @pytest.mark.parametrize("name", SHARED)

@@ -7,14 +7,40 @@ import pytest
 
 from tests.ledger.support import BEGAN, Driver
 from tokensvc.ledger import Ledger
+from tokensvc.ledger.exchange import Answer, Exchange, Question, Unheard
 from tokensvc.ledger.memory import MemoryLedger
+from tokensvc.ledger.peers import PeeredLedger
 from tokensvc.ledger.sqlite import SqliteLedger
 
 Begin = Callable[[int], Driver]
 
+
+class Nobody:
+    """Neither peers nor a way to any."""
+
+    urls: tuple[str, ...] = ()
+
+    async def look(self) -> tuple[str, ...]:
+        return ()
+
+    async def ask(self, url: str, question: Question) -> Answer:
+        raise Unheard(f"{url}: {question.nonce}")
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+def among_no_peers(now: int) -> PeeredLedger:
+    local = MemoryLedger(now)
+    exchange = Exchange(local, "1", 30_000, now)
+    exchange.caught_up = True
+    return PeeredLedger(local, exchange, Nobody(), Nobody(), lambda: now)
+
+
 BACKENDS: dict[str, Callable[[Path, int], Ledger]] = {
     "memory": lambda _folder, now: MemoryLedger(now),
     "sqlite": lambda folder, now: SqliteLedger(folder / "ledger.db", now),
+    "peers": lambda _folder, now: among_no_peers(now),
 }
 
 

@@ -88,8 +88,8 @@ class Driver:
     def advance(self, step: Step, now: int) -> Advanced:
         return self.run(self.ledger.advance(step, now))
 
-    def mark(self, subject: Subject, mark: Mark, now: int) -> Mark:
-        return self.run(self.ledger.mark(subject, mark, now)).mark
+    def mark(self, subject: Subject, mark: Mark, now: int, instead: Subject | None = None) -> Mark:
+        return self.run(self.ledger.mark(subject, mark, now, instead)).mark
 
     def spend(self, use: str, expires: int, now: int) -> None:
         self.run(self.ledger.spend(use, expires, now))

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.ledger.support import DAY, GRACE, NOW, SECOND, Driver, Grant, Minted
-from tokensvc.ledger import Advanced, Decided, Replayed, Spent, Taken
+from tokensvc import ledger
+from tokensvc.ledger import Advanced, Decided, Replayed, Spent, Taken, marks
 from tokensvc.ledger.algebra import DENIED, Offer, State
 from tokensvc.ledger.marks import MAX_AHEAD, Dead, FutureMark, Mark, Subject
 from tokensvc.ledger.memory import MemoryLedger
@@ -350,9 +351,11 @@ class Fleet(RuleBasedStateMachine):
         if ahead > MAX_AHEAD:
             assert raised_by(outcome) is FutureMark
         else:
-            assert isinstance(outcome, Mark)
-            assert outcome.not_before == expected
-            replica.known.events.add(Marked(subject, expected))
+            assert isinstance(outcome, ledger.Marked)
+            assert outcome.mark.not_before == expected
+            # Many tokens of one family are the family.
+            assert outcome.subject in {subject, marks.family(grant.family)}
+            replica.known.events.add(Marked(outcome.subject, expected))
             if ahead >= 0:
                 self.who_signed_in_here_is_dead(replica, subject)
 

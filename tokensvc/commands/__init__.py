@@ -42,12 +42,12 @@ def print_facts(facts: dict[str, Any]) -> None:
             print(f"{name}: {value}")
 
 
-def print_table(rows: Sequence[Mapping[str, str]]) -> None:
-    """Rows of equal names, below these names, in columns as wide as they have to be."""
-    heads = {head: head for head in rows[0]}
-    widths = {head: max(len(row[head]) for row in [heads, *rows]) for head in heads}
+def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows of the same members below their names, each column as wide as it has to be."""
+    heads = {head: head.replace("_", " ") for head in rows[0]}
+    widths = {head: max(len(str(row[head])) for row in [heads, *rows]) for head in heads}
     for row in [heads, *rows]:
-        print("  ".join(row[head].ljust(widths[head]) for head in heads).rstrip())
+        print("  ".join(str(row[head]).ljust(widths[head]) for head in heads).rstrip())
 
 
 def rfc3339(milliseconds: int) -> str:

@@ -8,7 +8,7 @@ import string
 from dataclasses import asdict
 from typing import Any
 
-from tokensvc.commands import CommandFailed, now, print_json, rfc3339, say
+from tokensvc.commands import CommandFailed, now, print_json, print_table, rfc3339, say
 from tokensvc.keyring import CLIENT_KEYS, parse_time
 
 _KID = re.compile(r"[A-Za-z0-9_-]{1,16}")
@@ -62,7 +62,7 @@ def run_status(options: argparse.Namespace) -> None:
     if options.url is not None:
         rows = [row | _use(version) for row, version in zip(rows, found["versions"], strict=True)]
         say(f"Used since {rfc3339(found['since'])}, in process {found['worker']} of that replica alone.")
-    print_json(rows) if options.json else _print_table(rows)
+    print_json(rows) if options.json else print_table(rows)
     for warning in found["warnings"]:
         say(f"{warning['kid']} of {warning['ring']} {warning['problem']}.")
 
@@ -142,13 +142,6 @@ def _drop(version: dict[str, Any], longest: int) -> str:
         # Nobody wrote down when its successor came, and it sealed until then.
         return f"{longest // 86_400_000 + 1} days after its successor was rolled out"
     return f"{'now, since' if expired <= now() else 'from'} {rfc3339(expired)}"
-
-
-def _print_table(rows: list[dict[str, Any]]) -> None:
-    heads = {head: head.replace("_", " ") for head in rows[0]}
-    widths = {head: max(len(str(row[head])) for row in [heads, *rows]) for head in heads}
-    for row in [heads, *rows]:
-        print("  ".join(str(row[head]).ljust(widths[head]) for head in heads).rstrip())
 
 
 def _kid(text: str) -> str:

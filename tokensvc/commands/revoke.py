@@ -37,6 +37,8 @@ def run(options: argparse.Namespace) -> None:
         print_json(answer)
         return
     say(f"What was authorized until {rfc3339(answer['not_before'])} is over.")
+    for peer in [url for url, taken in answer.get("peers", {}).items() if not taken]:
+        say(f"{peer} has not heard of it yet, and will once it can be reached.")
     print_facts({name: answer[name] for name in ("kind", "subject", "not_before") if answer[name] != ""})
 
 

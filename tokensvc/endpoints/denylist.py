@@ -70,6 +70,7 @@ async def _news(request: Request, service: Service, position: int, seconds: int)
     while True:
         now = service.clock()
         await service.server.ledger.ready(now)
+        await service.server.ledger.fresh(now)
         page = await service.server.ledger.feed(position, PAGE, now)
         if page.marks or page.more or clock() >= deadline or is_leaving(request) or await request.is_disconnected():
             return page

@@ -18,6 +18,7 @@ from tokensvc.endpoints.admin import guard_admin
 from tokensvc.endpoints.http import NO_STORE, JsonResponse
 from tokensvc.endpoints.service import Service, service_of
 from tokensvc.ledger.marks import Mark, Subject, subject_text
+from tokensvc.ledger.peers import PeeredLedger
 from tokensvc.tokens import ring_report
 from tokensvc.tokens.ring_report import VersionReport
 
@@ -56,7 +57,7 @@ async def state(request: Request) -> Response:
         "settings": service.digests,
         "rings": [_ring(version) for version in _versions(service, now)],
         "reload": asdict(reload) if reload else None,
-        "peers": [],
+        **_exchange(service, now),
     }
     return JsonResponse(answer, headers=NO_STORE)
 
@@ -76,6 +77,7 @@ async def _ledger(service: Service, now: int) -> dict[str, Any]:
     marks = await ledger.marks(now)
     return {
         "kind": summary.kind,
+        "epoch": ledger.epoch,
         "spent_since": summary.continuity.spent_since,
         "marks_since": summary.continuity.marks_since,
         "families": summary.families,
@@ -83,6 +85,16 @@ async def _ledger(service: Service, now: int) -> dict[str, Any]:
         # A million of them take seconds, in which others are answered.
         "marks_digest": await asyncio.to_thread(digest_of, marks.items()),
     }
+
+
+def _exchange(service: Service, now: int) -> dict[str, Any]:
+    """The peers, and what this replica may answer for what it has heard of them. They know it by its ledger's epoch."""
+    ledger = service.server.ledger
+    if not isinstance(ledger, PeeredLedger):
+        return {"exchange": None, "peers": []}
+    report = ledger.report(now)
+    exchange = {"caught_up": report.caught_up, "fresh": report.fresh, "clock_ok": report.clock_ok}
+    return {"exchange": exchange, "peers": [peer._asdict() for peer in report.peers]}
 
 
 def _versions(service: Service, now: int) -> list[VersionReport]:

@@ -29,7 +29,8 @@ async def revoke(request: Request) -> Response:
         token = _unseal(parameters["token"], service.server, now)
         if token is not None:
             subject, mark = _mark(token, client, now)
-            await service.server.ledger.mark(subject, mark, now)
+            app = marks.user_client(token.identity.account, token.identity.user, client.handle)
+            await service.server.ledger.mark(subject, mark, now, app)
             log("token revoked", subject=marks.subject_text(subject), client=client.handle, family=token.family)
     except TemporarilyUnavailable:
         raise

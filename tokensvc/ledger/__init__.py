@@ -34,8 +34,9 @@ class Advanced(NamedTuple):
 
 
 class Marked(NamedTuple):
-    """A mark as it was put, and which peers have said that they hold it; none where the ledger has no peers."""
+    """A mark as it was put, on what, and which peers have said that they hold it; none where there are no peers."""
 
+    subject: Subject
     mark: Mark
     peers: Mapping[str, bool] = MappingProxyType({})
 
@@ -114,9 +115,10 @@ class Ledger(Protocol):
     async def advance(self, step: Step, now: int) -> Advanced:
         """Check and advance in one atomic step. Raises marks.Dead; Replayed, and then the family has ended."""
 
-    async def mark(self, subject: Subject, mark: Mark, now: int) -> Marked:
+    async def mark(self, subject: Subject, mark: Mark, now: int, instead: Subject | None = None) -> Marked:
         """Revoke; durable and in force for all who share the ledger on return. ValueError for the future.
 
+        `instead` is what is marked in place of a family or a token where there are too many marks on those.
         A mark on a family or a token is kept for longer than it says where more was minted of that.
         TemporarilyUnavailable where there are peers and none has taken it; it holds here all the same.
         """

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol, TypeVar
 
 from tokensvc.errors import TemporarilyUnavailable
-from tokensvc.ledger import Advanced, Decided, Feed, Replayed, Spent, Step, Taken, algebra
+from tokensvc.ledger import Advanced, Decided, Feed, Marked, Replayed, Spent, Step, Taken, algebra
 from tokensvc.ledger.algebra import MAX_GRACE, Continuity, Family, Key, Offer, State
 from tokensvc.ledger.marks import (
     FINAL,
     MAX_AHEAD,
+    RETENTION,
     Dead,
     FutureMark,
     Mark,
@@ -22,11 +23,16 @@ from tokensvc.ledger.marks import (
     Subject,
     check_not_before,
     family,
+    family_of,
 )
 
 Name = TypeVar("Name")
 Value = TypeVar("Value")
 
+MOST_TOKENS = 8
+"""Marks on single tokens of one family: with the next one, the family ends."""
+MOST_FINAL = 250_000
+"""Marks on families and tokens, about 50 MB: what comes after that ends more than one grant."""
 REFUSALS = (Dead, Decided, FutureMark, Replayed, Spent, Taken)
 """What a step raises that leaves the book in order."""
 
@@ -37,6 +43,8 @@ class Book(Protocol):
     continuity: Continuity
 
     def marks_on(self, subjects: Iterable[Subject]) -> Marks: ...
+    def marks_on_tokens(self, family: str) -> int: ...
+    def final_marks(self) -> int: ...
     def highest_mark(self) -> int: ...
     def put_mark(self, subject: Subject, mark: Mark) -> None: ...
     def family(self, name: str) -> Family | None: ...
@@ -59,26 +67,28 @@ def advance(book: Book, step: Step, now: int) -> Advanced:
         expires=step.expires,
     )
     if outcome == "replayed":
-        book.put_mark(family(step.family), Mark(now, max(entry.expires, step.expires)))
+        app = next((subject for subject in step.minted.subjects if subject[0] == "user-client"), None)
+        mark(book, family(step.family), Mark(now, max(entry.expires, step.expires)), now, app)
         raise Replayed(f"generation {step.generation} of {step.family}, head {entry.head}")
     book.put_family(step.family, entry)
     return Advanced(entry.head, outcome)
 
 
-def mark(book: Book, subject: Subject, new: Mark, now: int) -> Mark:
-    """The mark as it was put.
+def mark(book: Book, subject: Subject, new: Mark, now: int, instead: Subject | None = None) -> Marked:
+    """The mark as it was put, and on what.
 
     One that ends all up to now also ends the sign-ins that were lifted: over another mark of this millisecond, or over
     a mark or the beginning of the memory ahead of this clock. Final marks end whatever the time.
     """
     check_not_before(new.not_before, now)
+    subject, new = _coarsened(book, subject, new, now, instead)
     not_before = new.not_before
     if not_before >= now and subject[0] not in FINAL:
         lifted_to = max(book.highest_mark() + 1, _complete_since(book.continuity))
         not_before = max(not_before, min(lifted_to, now + MAX_AHEAD))
     put = Mark(not_before, max(new.expires, _last_expiry(book, subject, new)))
     book.put_mark(subject, put)
-    return put
+    return Marked(subject, put)
 
 
 def spend(book: Book, use: str, expires: int, now: int) -> None:
@@ -173,6 +183,19 @@ def check_continuity(continuity: Continuity, minted: Minted, *, redeemed: bool =
     since = _complete_since(continuity) if redeemed else continuity.marks_since
     if minted.authorized_at < since:
         raise Dead("minted before the ledger's memory begins")
+
+
+def _coarsened(book: Book, subject: Subject, new: Mark, now: int, instead: Subject | None) -> tuple[Subject, Mark]:
+    """Token, family, app of a person: where marks are many, the next coarser one ends what was asked for and more.
+
+    So nobody fills the memory of every replica by revoking, and nothing that was to end lives on.
+    """
+    longest = Mark(new.not_before, max(new.expires, now + RETENTION))
+    if subject[0] == "token" and book.marks_on_tokens(family_of(subject)) >= MOST_TOKENS:
+        subject, new = family(family_of(subject)), longest
+    if subject[0] in FINAL and instead is not None and book.final_marks() >= MOST_FINAL:
+        return instead, longest
+    return subject, new
 
 
 def _changed(known: Mapping[Name, Value], joined: Mapping[Name, Value]) -> Iterator[tuple[Name, Value]]:

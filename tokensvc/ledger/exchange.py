@@ -24,6 +24,8 @@ PAGE = 2_000
 """How much a message carries, in algebra.weight: about 300 kB."""
 LONGEST_OUTBOX = 100_000
 """Keys to tell a peer; where more wait, none do, and the peer finds them when it asks."""
+LOOK_FOR = 5_000
+"""How long a replica that remembers nothing looks for others at least before it gives up, in milliseconds."""
 BOOTSTRAP_AFTER = 3_000
 """How long a replica that may begin a fleet looks for one first, in milliseconds."""
 
@@ -231,11 +233,17 @@ class Exchange:
         return 2 * sum(peer.is_off for peer in answering) <= len(answering)
 
     def ahead(self, now: int) -> int:
-        """How far the clock of any peer may be ahead of this one: a mark has to cover what is minted there.
+        """How far the clock of any peer may be ahead of this one, in milliseconds: a mark covers what is minted there.
 
-        In milliseconds, at most as far as a mark may lie in the future, and negative where all are behind.
+        Where one does not answer, as far as a mark can reach that those accept who do.
         """
-        return min(max((peer.offset + peer.uncertainty for peer in self._answering(now)), default=0), MAX_AHEAD)
+        answering = self._answering(now)
+        if len(answering) == len(self.peers):
+            ahead = max((peer.offset + peer.uncertainty for peer in answering), default=0)
+        else:
+            slowest = min((peer.offset - peer.uncertainty for peer in answering if not peer.is_off), default=0)
+            ahead = MAX_AHEAD + slowest
+        return min(max(ahead, 0), MAX_AHEAD)
 
     def check_ready(self, now: int) -> None:
         """Raises TemporarilyUnavailable."""
@@ -266,7 +274,8 @@ class Exchange:
 
     async def is_lost(self, now: int) -> bool:
         """Whether it looked for a caught-up peer for as long as the bound, found none, and remembers nothing."""
-        if self.caught_up or now - self._began <= self._bound or any(peer.caught_up for peer in self.peers):
+        looked = now - self._began > max(self._bound, LOOK_FOR)
+        if self.caught_up or self._bootstrap or not looked or any(peer.caught_up for peer in self.peers):
             return False
         return not await self._ledger.settled()
 
@@ -287,7 +296,10 @@ class Exchange:
     async def _catch_up(self, now: int) -> None:
         if self.caught_up or not self.peers or not self.is_fresh(now):
             return
-        if any(peer.caught_up and peer.is_fresh(now, self._bound) for peer in self.peers) or await self._ledger.settled():
+        if (
+            any(peer.caught_up and peer.is_fresh(now, self._bound) for peer in self.peers)
+            or await self._ledger.settled()
+        ):
             await self._settle(now)
 
     async def _settle(self, now: int) -> None:

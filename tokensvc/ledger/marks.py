@@ -84,6 +84,11 @@ def token(jti: str) -> Subject:
     return ("token", jti)
 
 
+def family_of(subject: Subject) -> str:
+    """Of the subject of a token: its jti is the family and the generation."""
+    return subject[1].rpartition(".")[0]
+
+
 def subject_text(subject: Subject) -> str:
     """`kind:part/part`, each part percent-encoded: the form of TOKENSVC_DENYLIST, of the sqlite file, of the API."""
     return f"{subject[0]}:{subject_name(subject)}"
@@ -121,6 +126,10 @@ class Marks:
         self.position = len(self._marks)
         self._changed = list(self._marks)
         self.highest = max((mark.not_before for mark in self._marks.values()), default=-1)
+        self.final = 0
+        self._tokens: dict[str, int] = {}
+        for subject in self._marks:
+            self._count(subject, 1)
 
     def __iter__(self) -> Iterator[tuple[Subject, Mark]]:
         return iter(self._marks.items())
@@ -150,6 +159,8 @@ class Marks:
         self.highest = max(self.highest, mark.not_before)
         present = self._marks.get(subject)
         self._marks[subject] = joined = join_marks(present, mark) if present else mark
+        if present is None:
+            self._count(subject, 1)
         if present is None or joined.not_before > present.not_before:
             self.position += 1
             self._changed.append(subject)
@@ -166,8 +177,24 @@ class Marks:
         left = len(self._changed) - begin - len(named)
         return {subject: self._marks[subject] for subject in named if subject in self._marks}, self.position - left
 
+    def on_tokens(self, family: str) -> int:
+        """How many single tokens of a family are marked. `final` says how many families and tokens are in all."""
+        return self._tokens.get(family, 0)
+
+    def _count(self, subject: Subject, change: int) -> None:
+        if subject[0] not in FINAL:
+            return
+        self.final += change
+        if subject[0] == "token":
+            name = family_of(subject)
+            self._tokens[name] = self._tokens.get(name, 0) + change
+            if not self._tokens[name]:
+                del self._tokens[name]
+
     def forget(self, now: int) -> None:
-        self._marks = {subject: mark for subject, mark in self._marks.items() if mark.expires > now}
+        for subject in [subject for subject, mark in self._marks.items() if mark.expires <= now]:
+            del self._marks[subject]
+            self._count(subject, -1)
         if len(self._changed) > 2 * len(self._marks) + _COMPACT:
             # The last change of each, in their order: whatever came after a position is still among as many at the end.
             latest = [subject for subject in dict.fromkeys(reversed(self._changed)) if subject in self._marks]

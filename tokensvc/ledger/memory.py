@@ -41,9 +41,9 @@ class MemoryLedger:
         self._sweep(now)
         return book.advance(self._book, step, now)
 
-    async def mark(self, subject: Subject, mark: Mark, now: int) -> Marked:
+    async def mark(self, subject: Subject, mark: Mark, now: int, instead: Subject | None = None) -> Marked:
         self._sweep(now)
-        return Marked(book.mark(self._book, subject, mark, now))
+        return book.mark(self._book, subject, mark, now, instead)
 
     async def spend(self, use: str, expires: int, now: int) -> None:
         self._sweep(now)
@@ -110,6 +110,12 @@ class _MemoryBook:
 
     def marks_on(self, subjects: Iterable[Subject]) -> Marks:
         return self.marks.on(subjects)
+
+    def marks_on_tokens(self, family: str) -> int:
+        return self.marks.on_tokens(family)
+
+    def final_marks(self) -> int:
+        return self.marks.final
 
     def highest_mark(self) -> int:
         return self.marks.highest

@@ -54,7 +54,10 @@ class Directory(Protocol):
 
 @dataclass(slots=True)
 class _Line:
-    """What runs for one peer: `news` are there to tell it, `wake` asks it before its time. `silent` is None until it answered, or did not, once."""
+    """What runs for one peer: `news` are there to tell it, `wake` asks it before its time.
+
+    `silent` says whether it failed to answer last, None before the first time.
+    """
 
     peer: Peer
     news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -64,7 +67,7 @@ class _Line:
 
 
 class PeeredLedger:
-    """Use `begin` and `close` on the event loop that serves. `lost` is called where there is nobody to begin with."""
+    """Use `begin` and `close` on the event loop that serves."""
 
     def __init__(
         self,
@@ -73,14 +76,12 @@ class PeeredLedger:
         post: Post,
         directory: Directory,
         clock: Callable[[], int],
-        lost: Callable[[], None],
     ) -> None:
         self._local = local
         self._exchange = exchange
         self._post = post
         self._directory = directory
         self._clock = clock
-        self._lost = lost
         self._lines: dict[str, _Line] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._begun = False
@@ -90,11 +91,12 @@ class PeeredLedger:
     def epoch(self) -> str:
         return self._local.epoch
 
-    def begin(self) -> None:
-        """Start to ask and to tell."""
+    def begin(self, lost: Callable[[], None]) -> None:
+        """Start to ask and to tell. `lost` is called once, where there is no peer and no memory to begin with."""
         self._begun = True
         self._meet(self._directory.urls)
         self._spawn(self._tend())
+        self._spawn(self._start(lost))
 
     async def close(self) -> None:
         """Tell what was not told yet, as far as that goes quickly, and close the own ledger."""
@@ -138,21 +140,22 @@ class PeeredLedger:
         try:
             advanced = await self._local.advance(step, now)
         except Replayed:
-            self._note([("mark", *marks.family(step.family))])
+            ended = (subject for subject in step.minted.subjects if subject[0] in {"family", "user-client"})
+            self._note([("mark", *subject) for subject in (*ended, marks.family(step.family))])
             raise
         self._note([("family", step.family)])
         return advanced
 
-    async def mark(self, subject: Subject, mark: Mark, now: int) -> Marked:
+    async def mark(self, subject: Subject, mark: Mark, now: int, instead: Subject | None = None) -> Marked:
         """Peers may mint with clocks that are ahead of this one: what is minted there by now ends with this too."""
         self._exchange.check_clock(now)
-        ahead = max(self._exchange.ahead(now), 0) if mark.not_before >= now else 0
-        put = await self._local.mark(subject, Mark(mark.not_before + ahead, mark.expires + ahead), now)
-        taken = await self._spread([("mark", *subject)])
+        ahead = self._exchange.ahead(now) if mark.not_before >= now else 0
+        put = await self._local.mark(subject, Mark(mark.not_before + ahead, mark.expires + ahead), now, instead)
+        taken = await self._spread([("mark", *put.subject)])
         if taken and not any(taken.values()):
             reason = "peers: none of them took the mark, which holds here"
             raise TemporarilyUnavailable("no other replica has heard of it yet: repeat the request", reason=reason)
-        return Marked(put.mark, taken)
+        return Marked(put.subject, put.mark, taken)
 
     async def spend(self, use: str, expires: int, now: int) -> None:
         await self._local.spend(use, expires, now)
@@ -288,25 +291,22 @@ class PeeredLedger:
     # Who is there
 
     async def _tend(self) -> None:
-        """Who the peers are, now and then; and whether this replica has caught up, until it has."""
-        loop = asyncio.get_running_loop()
-        looked = -LOOK_EVERY
         while True:
-            if loop.time() - looked >= LOOK_EVERY:
-                looked = loop.time()
-                self._meet(await self._directory.look())
-            if not self._exchange.caught_up:
-                await self._begin_or_give_up()
-            await asyncio.sleep(LOOK_EVERY if self._exchange.caught_up else ASK_SOON)
+            self._meet(await self._directory.look())
+            await asyncio.sleep(LOOK_EVERY)
 
-    async def _begin_or_give_up(self) -> None:
-        now = self._clock()
-        with suppress(TemporarilyUnavailable):
-            if await self._exchange.bootstrap(now):
-                reason = "TOKENSVC_PEERS_BOOTSTRAP is set, and no peer was caught up: what others knew is not known here"
-                warn("fleet begun", reason=reason)
-            elif await self._exchange.is_lost(now):
-                self._lost()
+    async def _start(self, lost: Callable[[], None]) -> None:
+        """Until this replica has caught up: see whether it may begin a fleet, or has to give up."""
+        while not self._exchange.caught_up:
+            await asyncio.sleep(ASK_SOON)
+            now = self._clock()
+            with suppress(TemporarilyUnavailable):
+                if await self._exchange.bootstrap(now):
+                    warn("fleet begun", reason="no peer was found that is caught up: what others knew has ended")
+                elif await self._exchange.is_lost(now):
+                    lost()
+                    return
+        log("replica caught up", replica=self.epoch)
 
     def _meet(self, urls: Sequence[str]) -> None:
         self._exchange.meet(urls)
@@ -318,7 +318,10 @@ class PeeredLedger:
                     task.cancel()
         for line in self._lines.values():
             if self._begun and not line.tasks:
-                line.tasks = [asyncio.create_task(self._keep_telling(line)), asyncio.create_task(self._keep_asking(line))]
+                line.tasks = [
+                    asyncio.create_task(self._keep_telling(line)),
+                    asyncio.create_task(self._keep_asking(line)),
+                ]
 
     def _others(self) -> list[_Line]:
         return [line for line in self._lines.values() if not line.peer.itself]

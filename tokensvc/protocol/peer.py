@@ -6,6 +6,7 @@ answer carries the question's nonce, so none can be played back; a question may 
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
@@ -42,8 +43,11 @@ class Post:
     def __init__(self, sealer: Callable[[], Sealer], clock: Callable[[], int]) -> None:
         self._sealer = sealer
         self._clock = clock
-        # One address may stand for itself: no proxy, no redirect, no certificate authority but the system's.
-        self._http = httpx.AsyncClient(timeout=SECONDS, follow_redirects=False, trust_env=False)
+        # No proxy and no redirect: a peer is where the setting says. Idle connections end before the peer ends them.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=3)
+        self._http = httpx.AsyncClient(
+            verify=ssl.create_default_context(), timeout=SECONDS, limits=limits, follow_redirects=False, trust_env=False
+        )
 
     async def ask(self, url: str, question: Question) -> Answer:
         """Raises Unheard."""

@@ -159,7 +159,7 @@ class OfferNews:
 class MarkNews:
     """A ledger.marks.Mark on its way. `subject` is a kind and its names."""
 
-    subject: Subject = claim("s")
+    subject: Subject = claim("s")  # noqa: RUF009  # a dataclass field, which each instance sets
     not_before: int = claim("t")
     expires: int = claim("e")
 

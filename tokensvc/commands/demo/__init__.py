@@ -1,28 +1,26 @@
 """`tokensvc demo`: three replicas, a balancer, a protected MCP server, and a story that proves itself."""
 
 import argparse
-import signal
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from io import TextIOWrapper
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from tokensvc.commands.demo.app import App
 from tokensvc.commands.demo.background import serving
 from tokensvc.commands.demo.balancer import Balancer
 from tokensvc.commands.demo.fleet import NAMES, Fleet, Secrets, listen, port_of
 from tokensvc.commands.demo.mcp_server import McpServer
+from tokensvc.commands.demo.signals import ends_cleanly
 from tokensvc.commands.demo.story import Narrator, Stage, tell
 
 _CAST = """\
 Three replicas: A, B and C. They share no database and no file. Each has a memory of its own, a copy of the
 keys, and the addresses of the other two. Clients see one address, a balancer that sends each request to the
 next replica. Beside it there is an MCP server with one tool. All of it runs on this machine, for this demo."""
-_ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -36,10 +34,11 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def run(_options: argparse.Namespace) -> None:
     begun = time.monotonic()
-    # A terminal that cannot show a tick or a dash gets a question mark in its place.
-    sys.stdout.reconfigure(errors="replace") if hasattr(sys.stdout, "reconfigure") else None
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A terminal that cannot show a tick gets a question mark in its place.
+        sys.stdout.reconfigure(errors="replace")
     print(_CAST, flush=True)
-    with _ends_cleanly(), _stage() as stage:
+    with ends_cleanly(), _stage() as stage:
         tell(stage)
     took = time.monotonic() - begun
     print(f"\n{stage.say.facts} facts proved in {took:.0f} seconds. Everything was ended and removed.")
@@ -61,21 +60,3 @@ def _stage() -> Iterator[Stage]:
         app = opened.enter_context(closing(App(resource)))
         fleet.wait_until_ready()
         yield Stage(issuer, balancer, fleet, app, made, Narrator())
-
-
-@contextmanager
-def _ends_cleanly() -> Iterator[None]:
-    """Whoever ends the demo early ends its replicas too."""
-    earlier = {ending: signal.signal(ending, _end) for ending in _ENDINGS}
-    try:
-        yield
-    finally:
-        for ending, handler in earlier.items():
-            signal.signal(ending, handler)
-
-
-def _end(number: int, _frame: FrameType | None) -> NoReturn:
-    for ending in _ENDINGS:
-        # A second one would interrupt the ending itself.
-        signal.signal(ending, signal.SIG_IGN)
-    raise SystemExit(128 + number)

@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from tokensvc.commands import CommandFailed
+from tokensvc.commands.demo.signals import undisturbed
 from tokensvc.commands.keys import new_entry
 from tokensvc.identity import Identity
 from tokensvc.identity.api_keys import new_api_key
@@ -76,7 +77,7 @@ class Fleet:
     def start(self, name: str, *, first: bool = False) -> None:
         """`first` begins the fleet: where there are no peers to ask, it may go on without having asked."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TOKENSVC_")}
-        with (self._directory / name / "log").open("ab") as log:
+        with (self._directory / name / "log").open("ab") as log, undisturbed():
             self._running[name] = subprocess.Popen(  # noqa: S603  # this very program
                 [sys.executable, "-m", "tokensvc", "serve", "--port", str(self.ports[name])],
                 env=inherited | self._variables(name, first),
@@ -90,9 +91,9 @@ class Fleet:
 
     def kill(self, name: str) -> None:
         """At once, as a machine that loses its power."""
-        process = self._running.pop(name)
-        process.kill()
-        process.wait()
+        self._running[name].kill()
+        self._running[name].wait()
+        del self._running[name]
 
     def wait_until_ready(self) -> None:
         """All that were started. Raises CommandFailed where one ends instead."""

@@ -34,7 +34,9 @@ class McpServer:
         self._resource = resource
         self._issuer = issuer
         self._metadata_path = f"/.well-known/oauth-protected-resource{urlsplit(resource).path}"
-        self._headers = {"Authorization": f"Bearer {secret}", "Connection": "close"}
+        # A connection for each question, so that each goes to the next replica; none is left to be closed.
+        headers = {"Authorization": f"Bearer {secret}", "Connection": "close"}
+        self._http = httpx.AsyncClient(trust_env=False, timeout=10, headers=headers)
 
     def application(self) -> Starlette:
         return Starlette(
@@ -71,8 +73,7 @@ class McpServer:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise _NoToken
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
-            response = await http.post(f"{self._issuer}/introspect", data={"token": token}, headers=self._headers)
+        response = await self._http.post(f"{self._issuer}/introspect", data={"token": token})
         facts: dict[str, Any] = response.raise_for_status().json()
         if not facts["active"]:
             raise _NoToken

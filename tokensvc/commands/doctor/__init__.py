@@ -15,7 +15,8 @@ _SETTLING_SECONDS = 1.0
 _EPILOG = (
     "Without an address it asks TOKENSVC_ISSUER and the peers that it is told of there. Where that is a balancer "
     "before replicas that have no peers, one of them answers: name them all. Settings that stand in the environment "
-    "are checked as well, before anything is started with them. Replicas take the first secret in TOKENSVC_ADMIN_TOKENS."
+    "are checked as well, before anything is started with them. The replicas take the first secret in "
+    "TOKENSVC_ADMIN_TOKENS."
 )
 
 
@@ -93,7 +94,7 @@ def _row(one: Examined) -> dict[str, str]:
         rfc3339(one.marks_since),
         str(one.marks),
         sealing,
-        str(len([peer for peer in one.peers if peer.heard is not None])) if one.peers else "-",
+        f"{sum(peer.is_heard for peer in one.peers)} of {len(one.peers)}" if one.peers else "-",
     )
     return dict(zip(heads, cells, strict=True))
 

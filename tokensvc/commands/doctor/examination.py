@@ -11,6 +11,8 @@ import httpx
 from tokensvc.commands import CommandFailed, now
 from tokensvc.commands.admin_client import ask
 
+LATELY = 10_000
+"""A peer that was not heard for longer is out of reach, in milliseconds: it is asked every second or so."""
 _SECONDS = 10.0
 _AT_ONCE = 16
 _MOST = 64
@@ -30,19 +32,28 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Another replica as one of them sees it. `heard` is how long ago it was heard, in milliseconds, None for never."""
+    """Another replica as one of them sees it. `heard` is how long ago it was heard, in milliseconds, None for never.
+
+    `replica` is empty until it was.
+    """
 
     url: str
     replica: str
     heard: int | None
+
+    @property
+    def is_heard(self) -> bool:
+        return self.heard is not None and self.heard <= LATELY
 
 
 @dataclass(frozen=True, slots=True)
 class Replica:
     """All times are in milliseconds, those of its own clock since the epoch.
 
-    `ahead` is how far its clock is before that of this machine, give or take `uncertain`. `unready` says why it is not
-    ready, `refused` what was wrong with the files that it read again last; both are empty where all is well.
+    `replica` is what its peers know it by, the same for all that share a ledger. `unready` says why it is not ready,
+    `refused` what was wrong with the files that it read again last; both are empty where all is well. `stale` says that
+    its news of the peers are too old to call anything active. `ahead` is how far its clock is before that of this
+    machine, give or take `uncertain`.
     """
 
     url: str
@@ -50,6 +61,7 @@ class Replica:
     version: str
     issuer: str
     unready: str
+    stale: bool
     ahead: int
     uncertain: int
     ledger: str
@@ -142,13 +154,14 @@ def _parse(
     url: str, state: dict[str, Any], keys: dict[str, Any], unready: str, asked_at: int, uncertain: int
 ) -> Replica:
     """Raises LookupError, TypeError or ValueError where something is missing or of another kind."""
-    ledger, reload = state["ledger"], state["reload"]
+    ledger, reload, exchange = state["ledger"], state["reload"], state["exchange"]
     return Replica(
         url=url,
-        replica=str(state["replica"]),
+        replica=str(ledger["epoch"]),
         version=str(state["version"]),
         issuer=str(state["issuer"]),
         unready=unready,
+        stale=exchange is not None and not exchange["fresh"],
         ahead=int(state["clock"]) - asked_at,
         uncertain=uncertain,
         ledger=str(ledger["kind"]),

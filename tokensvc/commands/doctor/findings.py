@@ -14,8 +14,6 @@ from tokensvc.settings import Settings, variable_name
 
 TOLERANCE = 1_000
 """How far a clock may be off the others', in milliseconds, before it is worth a word."""
-LATELY = 10_000
-"""A peer that was not heard for longer is out of reach, in milliseconds: it is asked every second or so."""
 _NOT_BY_DIGEST = frozenset(
     map(variable_name, ("issuer", "keys", "client_keys", "ledger", "peers", "peers_bootstrap", "trusted_proxies"))
 )
@@ -23,6 +21,7 @@ _NOT_BY_DIGEST = frozenset(
 _SECRET = frozenset(
     variable_name(name) for name, field in Settings.model_fields.items() if field.annotation is SecretStr
 )
+_SILENT = "start it, or correct the address or the secret"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +46,13 @@ def same_marks(examined: Sequence[Examined]) -> bool:
     return len({one.marks_digest for one in examined if isinstance(one, Replica)}) < 2
 
 
-_SILENT = "start it, or correct the address or the secret"
-
-
 def _readiness(replicas: Sequence[Replica]) -> Iterator[Finding]:
     for one in replicas:
         if one.unready:
             yield Finding(f"{one.name} is not ready: {one.unready}", "wait a moment, then look into its log")
+        elif one.stale:
+            remedy = "let it reach them; what was revoked there meanwhile it cannot know"
+            yield Finding(f"{one.name} answers 503 at introspection: its news of the others are too old", remedy)
 
 
 def _reloads(replicas: Sequence[Replica]) -> Iterator[Finding]:
@@ -142,7 +141,7 @@ def _clocks(replicas: Sequence[Replica]) -> Iterator[Finding]:
 def _peers(replicas: Sequence[Replica]) -> Iterator[Finding]:
     """Each should hear all others. Where workers share an address, each of them is a replica, and one was examined."""
     for one in replicas:
-        heard = [peer for peer in one.peers if peer.heard is not None and peer.heard <= LATELY]
+        heard = [peer for peer in one.peers if peer.is_heard]
         known = {peer.replica for peer in heard} | {peer.url for peer in heard}
         unheard = [other.name for other in replicas if other is not one and not {other.replica, other.url} & known]
         if one.peers and unheard:

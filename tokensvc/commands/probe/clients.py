@@ -2,12 +2,13 @@
 
 Taken from their sources where those are open (VS Code, MCP Inspector, mcp-remote, Gemini CLI, Zed, OpenCode, n8n, the
 SDKs that others are built on) and from servers' logs in public issues where they are not. A client whose source is not
-open is taken to be as strict as the MCP specification lets it be. Ports of loopback redirects are those of one run.
+open is taken to keep to the MCP specification by the letter. Ports of loopback redirects are those of one run, and
+MCP Inspector's and mcp-remote's client_uri is left out: it decides nothing.
 """
 
 import base64
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 BOTH = ["authorization_code", "refresh_token"]
 _DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
@@ -27,22 +28,32 @@ OPENID_ROOT = "{origin}/.well-known/openid-configuration"
 class Habits:
     """What the code below a client does. `places` are where it looks for the issuer's metadata, in its order.
 
-    `strict`: documents go through a schema, so that a null, a page of HTML or a missing member ends the connect.
-    `exact_resource`: the resource metadata has to name the very URL that the person gave.
+    `guesses`: where nothing names an issuer it takes the server's own origin for one.
+    `gives_up`: a 5xx or a page of HTML is the end of its search, and no reason to look on.
+    `schema`: documents have to be as the standards write them: no null, nothing left out.
+    `issuer`: the metadata has to name the issuer that was asked, by the `letter` or as a `url`; so does `iss`.
+    `resource`: the resource metadata has to name the server's address by the `letter`, the `same` as a URL, or one
+    that it is `within`. Who wants the same goes on without that metadata, to the server's own origin.
     """
 
     places: tuple[str, ...]
-    strict: bool = True
-    exact_resource: bool = False
+    guesses: bool = True
+    gives_up: bool = False
+    schema: bool = False
+    pkce: bool = True
+    issuer: Literal["letter", "url", "any"] = "any"
+    resource: Literal["letter", "same", "within", "any"] = "any"
 
 
-SPECIFICATION = Habits((INSERTED, OPENID_INSERTED, OPENID_APPENDED))
-"""The order of the MCP specification, which the TypeScript and the Python SDK keep."""
-VS_CODE_OWN = Habits(SPECIFICATION.places, strict=False)
-RUST_SDK = Habits((INSERTED, APPENDED, ROOT, OPENID_INSERTED, OPENID_APPENDED), strict=False)
-GEMINI_OWN = Habits(
-    (INSERTED, OPENID_INSERTED, OPENID_APPENDED, ROOT, OPENID_ROOT), strict=False, exact_resource=True
-)
+_SPECIFIED = (INSERTED, OPENID_INSERTED, OPENID_APPENDED)
+"""The order of the MCP specification."""
+SDK = Habits(_SPECIFIED, gives_up=True, schema=True, issuer="letter", resource="within")
+"""The TypeScript SDK, and the specification to the letter."""
+RUST_SDK = Habits((INSERTED, APPENDED, ROOT, OPENID_INSERTED, OPENID_APPENDED), issuer="letter", resource="within")
+VS_CODE_OWN = Habits(_SPECIFIED, pkce=False, resource="same")
+GEMINI_OWN = Habits((INSERTED, OPENID_INSERTED, OPENID_APPENDED, ROOT, OPENID_ROOT), pkce=False, resource="letter")
+ZED_OWN = Habits(_SPECIFIED, guesses=False, issuer="url")
+N8N_OWN = Habits(_SPECIFIED, pkce=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +85,10 @@ class KnownClient:
     state: str = "q0LkYx7sVh3nJt9RcEw2Zb5MfUa8Dg1PoKi4"
     scope: str = ""
     registers_scope: bool = False
-    habits: Habits = SPECIFICATION
+    habits: Habits = SDK
     document: Document | None = None
     origin: str = ""
     patience: float = 0
-    asks_first: bool = False
-    """It tries a stored client_id at the authorization endpoint, and heals on a 400."""
 
     @property
     def redirect_uris(self) -> list[str]:
@@ -242,7 +251,6 @@ MCP_REMOTE = KnownClient(
     },
     elsewhere={"http://localhost:3334/oauth/callback": "http://localhost:17263/oauth/callback"},
     scope="openid email profile",
-    asks_first=True,
 )
 GEMINI_CLI = KnownClient(
     "Gemini CLI",
@@ -267,6 +275,8 @@ ZED = KnownClient(
         "token_endpoint_auth_method": "none",
     },
     elsewhere={"http://127.0.0.1:40871/callback": "http://127.0.0.1:41009/callback"},
+    registers_scope=True,
+    habits=ZED_OWN,
     document=Document("https://zed.dev/oauth/client-metadata.json", ("http://127.0.0.1:41009/callback",)),
 )
 OPENCODE = KnownClient(
@@ -295,6 +305,7 @@ N8N = KnownClient(
     },
     state=base64.b64encode(b'{"token":"eH5r/7-q+Zs","cid":"x4Yb2Wk9","createdAt":1789551234567}').decode(),
     registers_scope=True,
+    habits=N8N_OWN,
 )
 
 ALL = (

@@ -8,7 +8,7 @@ import asyncio
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -50,11 +50,12 @@ class Answer:
 
     @property
     def document(self) -> dict[str, Any] | None:
-        """The JSON object that it holds, or None."""
+        """The JSON object that it holds, or None. Half a surrogate pair is no character, and could not be sent on."""
         if self.problem:
             return None
         try:
             parsed = json.loads(self.body)
+            json.dumps(parsed, ensure_ascii=False).encode()
         except (ValueError, RecursionError):
             return None
         return parsed if isinstance(parsed, dict) else None
@@ -104,7 +105,7 @@ class Courier:
         if question not in self._answers:
             begun = time.monotonic()
             answer = await self._bounded(method, url, headers, body, redirects)
-            self._answers[question] = _timed(answer, time.monotonic() - begun)
+            self._answers[question] = replace(answer, seconds=time.monotonic() - begun)
         return self._answers[question]
 
     async def _bounded(self, method: str, url: str, headers: Mapping[str, str], body: bytes, redirects: int) -> Answer:
@@ -116,17 +117,18 @@ class Courier:
             return Answer(url, problem=f"has not answered after {SECONDS:.0f} s")
         except httpx.HTTPError as error:
             return Answer(url, problem=f"cannot be reached: {printable(str(error)) or type(error).__name__}")
-        except (httpx.InvalidURL, UnicodeError):
+        except (httpx.InvalidURL, ValueError):
             return Answer(url, problem="is no URL that can be asked")
 
     async def _followed(self, method: str, url: str, headers: Mapping[str, str], body: bytes, redirects: int) -> Answer:
-        asked = url
-        for _ in range(redirects + 1):
-            answer = await self._once(method, asked, headers, body)
-            if not redirects or not answer.location:
+        answer = await self._once(method, url, headers, body)
+        for _ in range(redirects):
+            if not answer.location:
                 return answer
-            asked = str(httpx.URL(asked).join(answer.location))
-        return Answer(url, answer.status, problem=f"redirects more than {redirects} times")
+            answer = await self._once(method, str(httpx.URL(answer.url).join(answer.location)), headers, body)
+        if redirects and answer.location:
+            return Answer(url, answer.status, problem=f"redirects more than {redirects} times")
+        return answer
 
     async def _once(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         if refusal := self._refusal(httpx.URL(url)):
@@ -136,6 +138,8 @@ class Courier:
         self.requests += 1
         async with self._http.stream(method, url, headers=dict(headers), content=body or None) as response:
             read, problem = await _body(response)
+        # Each client is one that was never here before.
+        self._http.cookies.clear()
         return Answer(url, response.status_code, response.headers, read, problem)
 
     def _refusal(self, url: httpx.URL) -> str:
@@ -150,13 +154,21 @@ class Courier:
 
 
 def is_loopback(url: str) -> bool:
-    return httpx.URL(url).host in _LOOPBACK
+    try:
+        return httpx.URL(url).host in _LOOPBACK
+    except (httpx.InvalidURL, ValueError):
+        return False
+
+
+def shown(url: str) -> str:
+    """An address for people. A query may hold a key, and stays away."""
+    return printable(url.partition("?")[0])
 
 
 def printable(text: str, longest: int = 160) -> str:
     """What a server said, fit for a terminal: no control characters, and not too much of it."""
-    shown = "".join(character if character.isprintable() else " " for character in text[: longest + 1])
-    return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
+    kept = "".join(character if character.isprintable() else " " for character in text[: longest + 1])
+    return kept if len(kept) <= longest else f"{kept[: longest - 1]}…"
 
 
 async def _body(response: httpx.Response) -> tuple[bytes, str]:
@@ -167,7 +179,3 @@ async def _body(response: httpx.Response) -> tuple[bytes, str]:
         if len(read) > BODY_BYTES:
             return b"", f"answers with more than {BODY_BYTES // 1024} KiB"
     return bytes(read), ""
-
-
-def _timed(answer: Answer, seconds: float) -> Answer:
-    return Answer(answer.url, answer.status, answer.headers, answer.body, answer.problem, seconds)

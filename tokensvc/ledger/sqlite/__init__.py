@@ -67,8 +67,8 @@ class SqliteLedger:
     async def advance(self, step: Step, now: int) -> Advanced:
         return await self._write(lambda entries: book.advance(entries, step, now), now)
 
-    async def mark(self, subject: Subject, mark: Mark, now: int) -> Marked:
-        return Marked(await self._write(lambda entries: book.mark(entries, subject, mark, now), now))
+    async def mark(self, subject: Subject, mark: Mark, now: int, instead: Subject | None = None) -> Marked:
+        return await self._write(lambda entries: book.mark(entries, subject, mark, now, instead), now)
 
     async def spend(self, use: str, expires: int, now: int) -> None:
         await self._write(lambda entries: book.spend(entries, use, expires, now), now)

@@ -34,8 +34,8 @@ class Writer:
     """The thread that owns the writing connection.
 
     `orphaned` is true while another file, or none, stands where the ledger's was: what other processes write there
-    is unknown here, so nothing can be answered. `begun` is the heartbeat that the file was found with, `epoch` the name of
-    its memory.
+    is unknown here, so nothing can be answered. `begun` is the heartbeat that the file was found with, `epoch` the
+    name of its memory.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
