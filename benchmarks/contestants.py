@@ -71,7 +71,7 @@ class Service:
 
     def __post_init__(self) -> None:
         environment = {**replica.settings(self.ledger, self.port), **self.variables, "TOKENSVC_LEDGER": self.ledger}
-        arguments = ["tokensvc", "serve", "--port", str(self.port)]
+        arguments = ["tokensvc", "serve", "--port", str(self.port), "--drain", "0"]
         self.server = Server(
             arguments, self.port, self.scene.core, self.scene.directory / _file_name(self), environment
         )

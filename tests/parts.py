@@ -140,6 +140,7 @@ def _run(command: Sequence[str], cwd: Path | None = None, env: dict[str, str] | 
 
 
 PARTS = {
+    "caddy": Part(("caddy",), "version", _debian("caddy", service="caddy")),
     "chromium": Part(("chromium", "chromium-browser", "google-chrome"), "--version", _debian("chromium")),
     "faketime": Part(("faketime",), "--version", _debian("faketime")),
     "haproxy": Part(("haproxy",), "-v", _debian("haproxy", service="haproxy")),

@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import uvicorn
 
 from tests.flows.wire import HeldRequest, Post, connect, read_answer
 from tests.replica import INTROSPECTION_TOKEN, SECONDS, Client, Replica, free_port, settings, wait_for
-from tokensvc.commands import CommandFailed
+from tokensvc.commands import CommandFailed, workers
 from tokensvc.commands.workers import Workers
 
 BEARER = {"Authorization": f"Bearer {INTROSPECTION_TOKEN}"}
@@ -119,8 +120,12 @@ def events(replica: Replica, event: str) -> list[dict[str, object]]:
 
 
 def workers_of(replica: Replica) -> set[int]:
-    """The process ids of its workers, which are the children that take a listening socket."""
-    children = Path(f"/proc/{replica.process.pid}/task/{replica.process.pid}/children").read_text().split()
+    return workers_below(replica.process.pid)
+
+
+def workers_below(supervisor: int) -> set[int]:
+    """The process ids of workers, which are the children that take a listening socket."""
+    children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
     return {int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
 
 
@@ -180,6 +185,31 @@ def test_workers_end_when_their_supervisor_is_killed(begin: Begin) -> None:
     replica.process.kill()
     wait_for(lambda: len(events(replica, "replica stopped")) == 2, "both workers ended, in order")
     assert not listens(replica)
+
+
+def test_worker_that_hangs_is_killed_and_has_a_successor(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The supervisor runs here, in the one thread that may have signal handlers; another looks on, and ends it."""
+    monkeypatch.setattr(workers, "HUNG_SECONDS", 3.0)
+    config = uvicorn.Config("tests.commands.test_connection:application", lifespan="off", workers=1, log_config=None)
+
+    def look_on() -> None:
+        try:
+            [pid] = wait_for(lambda: workers_below(os.getpid()), "a worker is there")
+            with socket.create_connection(listening.getsockname(), SECONDS) as client:
+                client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert read_answer(client.makefile("rb")).status == 200
+            os.kill(pid, signal.SIGSTOP)
+            wait_for(lambda: workers_below(os.getpid()) - {pid}, "another worker is there")
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as pool:
+        looked = pool.submit(look_on)
+        Workers(config, listening, drain=0).run()
+        looked.result(SECONDS)
+    assert '"event":"worker hangs"' in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("application", ["tests.commands.nothing:app", "tests.commands.hopeless:app"])

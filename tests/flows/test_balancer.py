@@ -133,6 +133,13 @@ def test_a_replica_that_is_gone_is_passed_over(balanced: tuple[Balancer, Replica
     assert not Client(second.url).active(issued.access)
 
 
+@behind_nginx
+def test_the_exchange_of_peers_is_not_on_the_outside(balanced: tuple[Balancer, Replica, Replica]) -> None:
+    client = balanced[0].client()
+    answer = client.http.post(f"{client.url}/peers/exchange")
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html"), "that is nginx's own"
+
+
 def failed_sign_in(client: Client, **headers: str) -> str:
     """The id of a request with a wrong API key."""
     if not client.client_id:
