@@ -44,8 +44,7 @@ class Marked(NamedTuple):
 class Changes(NamedTuple):
     """A page of what has changed, with the continuity of now. `cursor` asks for the next, and `more` says it waits.
 
-    Whoever took all pages up to one without more holds all that the ledger held when the first of them was made, but
-    for entries that have changed again since, which come next.
+    Whoever took all pages up to one without more holds all that the ledger held then.
     """
 
     state: State

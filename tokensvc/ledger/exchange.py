@@ -70,8 +70,8 @@ class Unheard(Exception):
 class Peer:
     """What is known of one. `outbox` holds the keys of what it was not told yet; times are in milliseconds.
 
-    `heard` is when the first question was asked of those that led to the end of its news, `asking` when that was for
-    the present ones, `answered` when the last one was that it answered at all; `offset` is how far its clock is ahead, give or take `uncertainty`. `itself` is true where its
+    `heard` is when the question was asked that led to the end of its news, `answered` when the last one was that it
+    answered at all; `offset` is how far its clock is ahead, give or take `uncertainty`. `itself` is true where its
     address is this replica's own.
     """
 
@@ -80,7 +80,6 @@ class Peer:
     version: str = ""
     cursor: str = ""
     heard: int | None = None
-    asking: int | None = None
     answered: int | None = None
     offset: int = 0
     uncertainty: int = 0
@@ -216,14 +215,10 @@ class Exchange:
         if not await self._take(replace(answer.news, continuity=continuity), now):
             raise Unheard("its news are from the future: one of the two clocks is off")
         peer.cursor = answer.cursor
-        first = asked if peer.asking is None else peer.asking
-        if answer.more:
-            peer.asking = first
-            return True
-        peer.asking, peer.heard = None, first
-        await self._catch_up(now)
-        # Pages took their time, and what changed meanwhile waits.
-        return first != asked
+        if not answer.more:
+            peer.heard = asked
+            await self._catch_up(now)
+        return answer.more
 
     # What follows
 

@@ -3,7 +3,6 @@
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from tokensvc.ledger.algebra import Key
 
@@ -45,31 +44,16 @@ class Journal:
         self._keys = [key for _, key in kept]
 
 
-class Cursor(NamedTuple):
-    """Up to where each sequence of numbers was told, and, between two pages, where the last of them will end.
+def write_cursor(epoch: str, *numbers: int) -> str:
+    return ".".join((epoch, *map(str, numbers)))
 
-    That end stands fast from the first page on: what is told may else grow as fast as it is told, and the end of it
-    never come. An entry that changes again meanwhile comes after it.
-    """
 
-    told: tuple[int, ...]
-    until: tuple[int, ...] | None = None
-
-    def write(self, epoch: str) -> str:
-        return ".".join((epoch, *map(str, self.told + (self.until or ()))))
-
-    @classmethod
-    def after(cls, told: tuple[int, ...], end: tuple[int, ...]) -> "Cursor":
-        return cls(told) if told == end else cls(told, end)
-
-    @classmethod
-    def read(cls, text: str, epoch: str, parts: int) -> "Cursor":
-        """The beginning, where the text is not of this epoch and form."""
-        named, *numbers = text.split(".")
-        if named != epoch or len(numbers) not in {parts, 2 * parts} or not all(map(_is_number, numbers)):
-            return cls((0,) * parts)
-        told, until = tuple(map(int, numbers[:parts])), tuple(map(int, numbers[parts:]))
-        return cls(told, until or None)
+def read_cursor(text: str, epoch: str, parts: int) -> tuple[int, ...]:
+    """The numbers of a cursor; zeros, which are the beginning, where it is not of this epoch and form."""
+    named, *numbers = text.split(".")
+    if named != epoch or len(numbers) != parts or not all(_is_number(number) for number in numbers):
+        return (0,) * parts
+    return tuple(map(int, numbers))
 
 
 def _is_number(text: str) -> bool:

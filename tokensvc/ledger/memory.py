@@ -3,11 +3,11 @@
 import secrets
 from collections.abc import Iterable
 from dataclasses import replace
-from itertools import islice, takewhile
+from itertools import islice
 
 from tokensvc.ledger import Advanced, Changes, Feed, Marked, Step, Summary, algebra, book
 from tokensvc.ledger.algebra import Continuity, Family, Key, Offer, State
-from tokensvc.ledger.journal import Cursor, Journal
+from tokensvc.ledger.journal import Journal, read_cursor, write_cursor
 from tokensvc.ledger.marks import Mark, Marks, Minted, Subject
 
 SWEEP_EVERY = 60_000
@@ -64,10 +64,9 @@ class MemoryLedger:
         book.merge(self._book, state, now)
 
     async def changes(self, since: str, limit: int, now: int) -> Changes:
-        (told,), until = Cursor.read(since, self.epoch, 1)
-        (end,) = until or (self._book.journal.last,)
-        state, reached = self._book.changes(told, end, limit, now)
-        return Changes(state, Cursor.after((reached,), (end,)).write(self.epoch), reached < end)
+        (number,) = read_cursor(since, self.epoch, 1)
+        state, reached = self._book.changes(number, limit, now)
+        return Changes(state, write_cursor(self.epoch, reached), reached < self._book.journal.last)
 
     async def excerpt(self, keys: Iterable[Key], now: int) -> State:
         return book.excerpt(self._book, keys, now)
@@ -150,14 +149,14 @@ class _MemoryBook:
         self._offers[code] = offer
         self.journal.note(("offer", code))
 
-    def changes(self, number: int, end: int, limit: int, now: int) -> tuple[State, int]:
-        """What changed after a number and up to another, and the number that this reaches."""
-        noted = [*islice(takewhile(lambda entry: entry[0] <= end, self.journal.after(number)), limit)]
+    def changes(self, number: int, limit: int, now: int) -> tuple[State, int]:
+        """What changed after a number, and the number that this reaches."""
+        noted = [*islice(self.journal.after(number), limit)]
         found = book.excerpt(self, (key for _, key in noted), now)
         while len(noted) > 1 and algebra.weight(found) > limit:
             noted = noted[: len(noted) // 2]
             found = book.excerpt(self, (key for _, key in noted), now)
-        reached = noted[-1][0] if noted else end
+        reached = noted[-1][0] if noted else self.journal.last
         return replace(found, continuity=self.continuity), reached
 
     def state(self) -> State:

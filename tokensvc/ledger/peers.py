@@ -5,7 +5,7 @@ is asked each second for whatever was missed. The exchange decides; this module 
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -220,7 +220,7 @@ class PeeredLedger:
         others = {line.peer.url for line in self._others()}
         return {url: task.done() and task.result() for url, task in telling.items() if url in others}
 
-    async def _tell_or_keep(self, line: _Line, keys: Collection[Key]) -> bool:
+    async def _tell_or_keep(self, line: _Line, keys: Iterable[Key]) -> bool:
         """Whether the peer took them; where it did not, they wait in its outbox."""
         left = [*keys]
         try:
@@ -232,10 +232,6 @@ class PeeredLedger:
             line.peer.outbox.update(keys)
             line.news.set()
             return False
-        except asyncio.CancelledError:
-            # This replica ends, or the peer is gone: who closes tells what is left.
-            line.peer.outbox.update(keys)
-            raise
         return True
 
     async def _empty(self, line: _Line) -> bool:

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from tokensvc.ledger import Advanced, Changes, Feed, Marked, Step, Summary, book
 from tokensvc.ledger.algebra import Key, Offer, State
-from tokensvc.ledger.journal import Cursor
+from tokensvc.ledger.journal import read_cursor, write_cursor
 from tokensvc.ledger.marks import Mark, Marks, Minted, Subject
 from tokensvc.ledger.sqlite.connection import connect, unavailable
 from tokensvc.ledger.sqlite.rows import TABLES, Mirror, Rows
@@ -86,9 +86,9 @@ class SqliteLedger:
         await self._write(lambda entries: book.merge(entries, state, now), now)
 
     async def changes(self, since: str, limit: int, now: int) -> Changes:
-        cursor = Cursor.read(since, self.epoch, len(TABLES))
-        state, after = await self._write(lambda entries: entries.changes(cursor, limit, now), now)
-        return Changes(state, after.write(self.epoch), after.until is not None)
+        after = read_cursor(since, self.epoch, len(TABLES))
+        state, reached, more = await self._write(lambda entries: entries.changes(after, limit, now), now)
+        return Changes(state, write_cursor(self.epoch, *reached), more)
 
     async def excerpt(self, keys: Iterable[Key], now: int) -> State:
         named = [*keys]

@@ -8,7 +8,6 @@ from urllib.parse import unquote
 
 from tokensvc.ledger import algebra
 from tokensvc.ledger.algebra import Continuity, Family, Offer, State
-from tokensvc.ledger.journal import Cursor
 from tokensvc.ledger.marks import Mark, Marks, Subject, subject_text
 
 TABLES = {
@@ -117,31 +116,25 @@ class Rows:
         ]
         return _state(found, self.continuity)
 
-    def changes(self, cursor: Cursor, limit: int, now: int) -> tuple[State, Cursor]:
-        """What changed after a cursor, by `seq` of each table, and the cursor of what changes after that."""
-        end, rows = cursor.until or self._last(), limit
+    def changes(self, after: Sequence[int], limit: int, now: int) -> tuple[State, list[int], bool]:
+        """What changed after a `seq` of each table, the ones that this reaches, and whether there may be more."""
+        rows = limit
         while True:
-            state, reached = self._page(cursor.told, end, rows)
+            state, reached, more = self._page(after, rows)
             if rows == 1 or algebra.weight(state) <= limit:
-                return algebra.forget(state, now), Cursor.after(reached, end)
+                return algebra.forget(state, now), reached, more
             rows //= 2
 
-    def _page(self, told: Sequence[int], end: Sequence[int], limit: int) -> tuple[State, tuple[int, ...]]:
-        left, reached = limit, [*end]
+    def _page(self, after: Sequence[int], limit: int) -> tuple[State, list[int], bool]:
+        left, reached = limit, [*after]
         found: list[list[Any]] = []
         for place, (table, columns) in enumerate(TABLES.items()):
-            query = f"SELECT seq, {columns} FROM {table} WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"  # noqa: S608  # our own
-            rows = self._execute(query, (told[place], end[place], left)).fetchall()
+            query = f"SELECT seq, {columns} FROM {table} WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608  # our own
+            rows = self._execute(query, (after[place], left)).fetchall()
             left -= len(rows)
-            if not left:
-                reached[place] = rows[-1][0] if rows else told[place]
+            reached[place] = rows[-1][0] if rows else after[place]
             found.append([row[1:] for row in rows])
-        return _state(found, self.continuity), tuple(reached)
-
-    def _last(self) -> tuple[int, ...]:
-        """The last `seq` of each table."""
-        last = dict(self._execute("SELECT name, seq FROM sqlite_sequence"))
-        return tuple(last.get(table, 0) for table in TABLES)
+        return _state(found, self.continuity), reached, left == 0
 
     def forget(self, now: int) -> None:
         self._mirror.marks.forget(now)
