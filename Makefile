@@ -9,7 +9,7 @@ UPGRADE ?=
 bin := .venv/bin
 # Errors only, and on standard error: what `make run` prints belongs to the service.
 pip := $(bin)/python -m pip --no-input --disable-pip-version-check -qq
-checked := $(wildcard tokensvc tests benchmarks)
+checked := $(wildcard tokensvc tests benchmarks docs/examples)
 
 .PHONY: help run demo test soak lint bench readme lock clean
 .DELETE_ON_ERROR:

@@ -8,11 +8,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import contests, footprint, marks, report, sealing, traffic
+from benchmarks import contests, footprint, kit, marks, report, sealing, traffic
 from benchmarks.contestants import Scene
 from benchmarks.load import Bounds
 
-PARTS = (*contests.ENDPOINTS, "sealing", "footprint", "marks", "traffic")
+PARTS = (*contests.ENDPOINTS, "sealing", "footprint", "marks", "traffic", "kit")
 LEGEND = """\
 Requests a second and the servers' processor time for each request: medians of rounds in which all take turns.
 ÷ is how many requests it serves for one of the other's, in the same time and with the same processor time: the median
@@ -45,6 +45,8 @@ def main() -> None:
         if "traffic" in options.only:
             fleets, rates = ((2,), (20,)) if options.quick else ((3, 10), (0, 20, 100))
             _show(report.traffic(line for replicas in fleets for line in traffic.run(scene, replicas, rates)))
+        if "kit" in options.only:
+            _show(report.kit(kit.measure(scene, options.rounds, bounds)))
 
 
 def _show(table: str) -> None:

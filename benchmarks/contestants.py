@@ -79,8 +79,7 @@ class Service:
         self.settings = Settings(**given)
 
     def introspections(self) -> list[Chain]:
-        _, tokens = self._seal(AccessToken)
-        return _introspections(self.scene, tokens, replica.INTROSPECTION_TOKEN)
+        return _introspections(self.scene, self.tokens(), replica.INTROSPECTION_TOKEN)
 
     def refreshes(self) -> list[Chain]:
         return _refreshes(self.scene, *self.refresh_tokens())
@@ -88,6 +87,10 @@ class Service:
     def refresh_tokens(self) -> tuple[str, list[str]]:
         """A client_id, and the first refresh tokens of its grants."""
         return self._seal(RefreshToken)
+
+    def tokens(self) -> list[str]:
+        """Access tokens of grants of their own, as many as there are introspections."""
+        return self._seal(AccessToken)[1]
 
     def _seal(self, kind: type[AccessToken] | type[RefreshToken]) -> tuple[str, list[str]]:
         """A client that registers, and tokens of a person that let it in."""

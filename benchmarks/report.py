@@ -100,6 +100,23 @@ def marks(measured: Sequence[Measured], result: Result) -> str:
     return _table([head, *rows])
 
 
+def kit(result: Result) -> str:
+    names = [entry.name for entry in result.contest.entries]
+    head = ("an endpoint", "req/s", "(least – most)", "÷ bare", "CPU µs", "÷ bare")
+    rows = [
+        (
+            name,
+            f"{median(result.rates(name)):,.0f}",
+            f"({min(result.rates(name)):,.0f} – {max(result.rates(name)):,.0f})",
+            f"{result.throughput(name, names[0]):.2f}",
+            f"{result.cpu(name):,.0f}",
+            f"{result.economy(name, names[0]):.2f}",
+        )
+        for name in names
+    ]
+    return _table([head, *rows])
+
+
 def traffic(measured: Iterable[Traffic]) -> str:
     head = ("replicas", "changes/s in all", "sent by each, a second", "processor time of each")
     rows = [
