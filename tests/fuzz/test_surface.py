@@ -20,7 +20,7 @@ from tests.fuzz.requests import GOOD, Request
 from tests.fuzz.wire import Answer, send
 from tests.replica import REDIRECT_URI, Replica, free_port
 
-REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "3000"))
+REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "2000"))
 """How many are generated: some 30 s in `make test`, more in `make soak`."""
 DESCRIPTION = re.compile(r"[\x20-\x21\x23-\x5B\x5D-\x7E]+")
 """RFC 6749 §5.2."""
