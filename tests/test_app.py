@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import re
@@ -12,9 +13,10 @@ import pytest
 from tests.endpoints.local import ISSUER, NOW, Service
 from tests.replica import API_KEY, REDIRECT_URI, api_key_entry, ring_entry, tokens
 from tokensvc import app
-from tokensvc.errors import SettingsError
+from tokensvc.errors import SettingsError, TemporarilyUnavailable
 from tokensvc.ledger.algebra import Continuity
 from tokensvc.ledger.memory import MemoryLedger
+from tokensvc.ledger.peers import PeeredLedger
 from tokensvc.settings import Settings
 
 BARE = {"issuer": ISSUER, "keys": ring_entry("k1"), "client_keys": ring_entry("c1"), "ledger": "memory://"}
@@ -199,3 +201,38 @@ def test_api_key_that_is_not_active_yet_signs_nobody_in() -> None:
         assert client.decide(url, page).status_code == 401
         service.clock.now = 1_811_808_000_000
         assert client.sign_in().access
+
+
+@pytest.mark.parametrize(("patient", "asked"), [(False, 0), (True, 3)], ids=["first", "successor"])
+def test_successor_serves_once_its_ledger_can_be_asked(
+    monkeypatch: pytest.MonkeyPatch, patient: bool, asked: int
+) -> None:
+    """While others serve. Who starts first listens at once: its peers wait for its answers."""
+    asking: list[int] = []
+
+    async def fresh(_ledger: PeeredLedger, now: int) -> None:
+        asking.append(now)
+        if len(asking) < 3:
+            raise TemporarilyUnavailable("not yet")
+
+    monkeypatch.setattr(PeeredLedger, "ready", lambda *_: asyncio.sleep(0))
+    monkeypatch.setattr(PeeredLedger, "fresh", fresh)
+    assert _begun(patient) == "serving"
+    assert len(asking) == asked
+
+
+def test_successor_that_hears_nobody_serves_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "PATIENCE", 0.2)
+    assert _begun(patient=True) == "serving"
+
+
+def _begun(patient: bool) -> str:
+    """A replica whose peers nobody answers for, up to where it would listen."""
+
+    async def begin() -> str:
+        application = app.build(load(peers="http://127.0.0.1:9"))
+        application.state.patient = patient
+        async with application.router.lifespan_context(application):
+            return "serving"
+
+    return asyncio.run(begin())

@@ -63,6 +63,10 @@ from tokensvc.tokens.use import KeyUse
 
 Clock = Callable[[], int]
 
+PATIENCE = 10.0
+"""Seconds for which a successor waits to catch up before it listens all the same."""
+_LOOK_AGAIN = 0.05
+
 _NOT_IGNORED = {
     "TOKENSVC_ROLE_SCOPES": "every role may have every scope",
 }
@@ -78,6 +82,16 @@ def create() -> Starlette:
     for name, nearest in environment.unknown_names(os.environ).items():
         warn("unknown setting", variable=ascii(name)[1:-1], nearest=nearest)
     return build(settings, files=files)
+
+
+def succeed() -> Starlette:
+    """The same, for a process whose siblings go on meanwhile: it listens once it knows what its peers know, if soon.
+
+    Nobody who starts first may wait like this: its peers wait for its own answers.
+    """
+    app = create()
+    app.state.patient = True
+    return app
 
 
 def check_names(settings: Settings) -> None:
@@ -108,7 +122,7 @@ def build(settings: Settings, clock: Clock | None = None, files: Files | None = 
         lifespan=_lifespan(service, marks, files or Files({})),
     )
     app.router.redirect_slashes = False
-    app.state.service = service
+    app.state.service, app.state.patient = service, False
     return app
 
 
@@ -333,6 +347,8 @@ def _lifespan(service: Service, marks: dict[Subject, Mark], files: Files) -> Any
         await ledger.merge(State(marks=marks), service.clock())
         if isinstance(ledger, PeeredLedger):
             ledger.begin(lambda: problems.append(_no_fleet()))
+            if app.state.patient:
+                await _catch_up(ledger, service.clock)
         log("replica started", version=__version__, issuer=service.server.issuer)
         tending = asyncio.create_task(_tend(app, files))
         # The server looks into its state, and ends the process where there are any.
@@ -344,6 +360,18 @@ def _lifespan(service: Service, marks: dict[Subject, Mark], files: Files) -> Any
         log("replica stopped")
 
     return lifespan
+
+
+async def _catch_up(ledger: Ledger, clock: Clock) -> None:
+    """Wait until the ledger can be asked, but not for ever: what cannot be answered is then answered 503."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                with suppress(TemporarilyUnavailable):
+                    await ledger.ready(clock())
+                    await ledger.fresh(clock())
+                    return
+                await asyncio.sleep(_LOOK_AGAIN)
 
 
 async def _tend(app: Starlette, files: Files) -> None:

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from tokensvc.commands.doctor.examination import LATELY, Peer, Replica, Silent, Version
-from tokensvc.commands.doctor.findings import TOLERANCE, find, same_marks
+from tokensvc.commands.doctor.examination import LATELY, Examined, Peer, Replica, Silent, Version
+from tokensvc.commands.doctor.findings import TOLERANCE, cautions, find, same_marks
 from tokensvc.keyring import CLIENT_KEYS, KEYS
 
 NOON = 1_795_262_400_000
@@ -112,6 +112,20 @@ def test_one_that_differs_is_named_with_what_differs(changes: dict[str, object],
 def test_what_may_rightly_differ_is_no_problem(changes: dict[str, object]) -> None:
     """Where each keeps its ledger, a variable that one version does not know, clocks as exactly as can be told."""
     assert problems(*fleet(replica("a"), replica("b", **changes))) == []
+
+
+def test_fleet_of_two_is_no_problem_but_a_caution() -> None:
+    """The loss of one takes the other's revocations with it, and soon its introspection."""
+    (first, second) = fleet(replica("a"), replica("b"))
+    silent = replace(first, peers=(Peer("http://b", "", None),))
+    listed = replace(first, peers=(*first.peers, Peer(first.url, first.replica, 100)))
+    pairs: tuple[list[Examined], ...] = ([first, second], [silent, Silent(second.url, "no answer")], [listed, second])
+    for pair in pairs:
+        (caution,) = cautions(pair)
+        assert "two replicas do not survive the loss of one" in caution
+    assert find([first, second]) == []
+    assert cautions(fleet(replica("a"), replica("b"), replica("c"))) == []
+    assert cautions([replica("a"), replica("b")]) == []
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 
 from tests.flows.wire import HeldRequest, Post, connect, read_answer
-from tests.replica import INTROSPECTION_TOKEN, SECONDS, Client, Replica, free_port, settings, wait_for
+from tests.replica import INTROSPECTION_TOKEN, SECONDS, Client, Replica, changed, free_port, settings, wait_for
 from tokensvc.commands import CommandFailed, workers
 from tokensvc.commands.workers import Workers
 
@@ -163,6 +163,28 @@ def test_workers_are_replaced_one_by_one_without_a_failed_request(begin: Begin) 
     assert set(statuses) == {200}
     assert not workers_of(replica) & before
     assert [line["pid"] for line in events(replica, "worker replaced")] == sorted(before)
+
+
+def test_workers_among_peers_are_replaced_without_a_failed_request(tmp_path: Path) -> None:
+    """A successor listens once it has caught up with the peers, and until then its predecessor goes on."""
+    ports = free_port(), free_port()
+    shared = settings("sqlite:///ledger.db", ports[0])
+    replicas = [
+        Replica(changed(shared, peers=f"http://127.0.0.1:{other}"), port, count, tmp_path / str(port))
+        for port, other, count in ((*ports, 2), (*reversed(ports), 1))
+    ]
+    for replica in replicas:
+        (tmp_path / str(replica.port)).mkdir()
+    replica, other = replicas
+    other.environment = changed(other.environment, peers_bootstrap="true")
+    with other, replica:
+        wait_for(lambda: len(events(replica, "replica caught up")) == 2, "both workers have caught up")
+        with load(replica) as statuses:
+            replica.process.send_signal(signal.SIGHUP)
+            wait_for(lambda: len(events(replica, "worker replaced")) == 2, "both workers were replaced", 60)
+            count = len(statuses)
+            wait_for(lambda: len(statuses) > count + 100, "the load goes on")
+        assert set(statuses) == {200}
 
 
 def test_worker_that_died_has_a_successor(begin: Begin) -> None:

@@ -15,6 +15,8 @@ from tests.replica import ADMIN_TOKEN, API_KEY, INTROSPECTION_TOKEN, Client, api
 from tokensvc import app
 from tokensvc.errors import TemporarilyUnavailable
 from tokensvc.identity import IdentitySource
+from tokensvc.ledger import Ledger, Marked
+from tokensvc.ledger.marks import Mark, Subject
 from tokensvc.settings import Settings
 
 NOW = 1_800_000_000_000
@@ -126,6 +128,22 @@ class Down:
             raise TemporarilyUnavailable("the ledger cannot be asked", reason=f"ledger: {name}")
 
         return unavailable
+
+
+class Alone:
+    """A ledger whose marks no peer takes; all else is that of the one it is given."""
+
+    reason = "peers: none of them took the mark, which holds here"
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    async def mark(self, subject: Subject, mark: Mark, now: int, instead: Subject | None = None) -> Marked:
+        await self._ledger.mark(subject, mark, now, instead)
+        raise TemporarilyUnavailable("no other replica has heard of it yet", reason=self.reason)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
 
 
 class _Transport(httpx.BaseTransport):

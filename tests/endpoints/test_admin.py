@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from urllib.parse import quote
 
 import httpx
 import pytest
 
-from tests.endpoints.local import NOW, Down, Service
+from tests.endpoints.local import NOW, Alone, Down, Service
 from tests.replica import ADMIN_TOKEN, API_KEY, Client, api_key_entry, tokens
 from tokensvc.ledger.marks import RETENTION
 from tokensvc.tokens.kinds import client_handle
@@ -181,6 +182,30 @@ def test_outage_of_the_ledger_is_no_revocation(service: Service) -> None:
         with service.changed(ledger=Down()):
             answer = post(client, {"kind": "everything"})
             assert (answer.status_code, answer.json()["error"]) == (503, "temporarily_unavailable")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/admin/revoke", {"kind": "user", "subject": "acme/ada"}),
+        ("/admin/events", {"event": "user_deleted", "account": "acme", "user": "ada"}),
+    ],
+    ids=["revoke", "events"],
+)
+def test_revocation_that_no_peer_took_stands_in_the_log(
+    service: Service, capfd: pytest.CaptureFixture[str], path: str, body: dict[str, str]
+) -> None:
+    """It is answered 503 and holds here all the same, so whoever looks into the log later has to find it."""
+    with service:
+        client = service.client()
+        issued = client.sign_in()
+        with service.changed(ledger=Alone(service.app.state.service.server.ledger)):
+            capfd.readouterr()
+            assert client.http.post(path, json=body, headers=BEARER).status_code == 503
+        assert not client.active(issued.access)
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert [line["event"] for line in lines[:2]] == ["revocation unconfirmed", "unavailable"]
+    assert (lines[0]["level"], lines[0]["subject"], lines[0]["reason"]) == ("warning", "user:acme/ada", Alone.reason)
 
 
 def test_without_a_secret_configured_there_is_no_admin_endpoint() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Iterable
 
 import httpx
@@ -12,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from tests.endpoints.local import Service
 from tests.replica import ADMIN_TOKEN, INTROSPECTION_TOKEN
-from tokensvc.endpoints.http import LONGEST_BODY, MOST_PARAMETERS, Parameters, bearer, oauth_error, read_body
+from tokensvc.endpoints.http import LONGEST_BODY, MOST_PARAMETERS, Parameters, bearer, oauth_error, read_body, read_part
 from tokensvc.errors import InvalidRequest, InvalidTarget, RequestTooLarge, TemporarilyUnavailable
 
 FORMS = ["/token", "/introspect", "/revoke"]
@@ -167,6 +168,21 @@ def test_body_is_cut_off_while_it_comes(service: Service) -> None:
     with pytest.raises(RequestTooLarge):
         service.run(read_body(request(endless, length=b"10")))
     assert service.run(read_body(request([b"a=", b"b"]))) == b"a=b"
+
+
+def test_body_in_many_small_pieces_takes_time_in_proportion(service: Service) -> None:
+    """Half a megabyte byte by byte would be copied half a million times over, which takes six seconds."""
+    length = 2**19
+    pieces = [b"x"] * length
+    before = time.process_time()
+    assert len(service.run(read_body(request(pieces), length))) == length
+    assert time.process_time() - before < 2
+
+
+def test_part_of_a_body_is_read_and_the_rest_left(service: Service) -> None:
+    half = request([b"abc", b"def", b"g"])
+    assert service.run(read_part(half, 4)) == (b"abcdef", True)
+    assert service.run(read_part(half, 4)) == (b"g", False)
 
 
 def test_client_that_goes_away_is_noticed(service: Service) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import httpx
 import pytest
 
 from tests.endpoints.local import NOW, SECOND, Service
+from tokensvc.endpoints import peers
+from tokensvc.endpoints.http import LONGEST_BODY
+from tokensvc.endpoints.peers import FEW, MAX_AGE, MOST_LONG_BODIES
 from tokensvc.ledger import marks
 from tokensvc.ledger.algebra import State
 from tokensvc.ledger.exchange import BOOTSTRAP_AFTER, Answer, Question
@@ -18,6 +21,7 @@ from tokensvc.tokens.kinds import PeerAnswer, PeerQuestion
 from tokensvc.tokens.sealer import Sealer
 
 NEWS = State(marks={marks.account("acme"): Mark(NOW, NOW + 1000 * SECOND)})
+PAGE_OF_NEWS = State(spent={f"{number:040}": NOW + 1000 * SECOND for number in range(1_500)})
 
 
 @pytest.fixture
@@ -36,8 +40,16 @@ def post(service: Service, body: str | bytes, address: str = "127.0.0.1") -> htt
     return service.http(address).post(PATH, content=body, headers={"Content-Type": MEDIA_TYPE})
 
 
-def sealed(service: Service, **members: object) -> str:
-    question = Question("nonce", "another", NOW, **members)  # type: ignore[arg-type]  # as each test says
+def stream(
+    service: Service, parts: Callable[[], AsyncIterator[bytes]], address: str = "127.0.0.1"
+) -> Awaitable[httpx.Response]:
+    """A question that comes in parts, of undeclared length."""
+    transport = httpx.ASGITransport(service.app, client=(address, 50_000))
+    return httpx.AsyncClient(transport=transport, base_url=service.issuer).post(PATH, content=parts())
+
+
+def sealed(service: Service, clock: int = NOW, **members: object) -> str:
+    question = Question("nonce", "another", clock, **members)  # type: ignore[arg-type]  # as each test says
     return sealer(service).seal(write_question(question), NOW)
 
 
@@ -93,6 +105,94 @@ def test_guesses_from_one_address_are_limited_and_peers_are_not(service: Service
     assert post(service, "guess", "192.0.2.1").status_code == 429
     for _ in range(50):
         opened(service, post(service, sealed(service, cursor=""), "192.0.2.1"))
+
+
+@pytest.mark.parametrize("off", [MAX_AGE + 1, -MAX_AGE - 1], ids=["ahead", "behind"])
+def test_question_of_another_time_brings_nothing_and_gets_little(
+    service: Service, monkeypatch: pytest.MonkeyPatch, off: int
+) -> None:
+    """It may be played back; and a replica whose clock is off has to find out, and not take it for all there is."""
+    ledger = service.app.state.service.server.ledger
+    service.run(ledger.merge(PAGE_OF_NEWS, NOW))
+    woken: list[str] = []
+    (line,) = ledger._lines.values()
+    monkeypatch.setattr(line.wake, "set", lambda: woken.append(line.peer.url))
+    answer = opened(service, post(service, sealed(service, NOW + off, news=NEWS, cursor="")))
+    assert (answer.nonce, answer.clock, answer.accepted) == ("nonce", NOW, False)
+    assert (0 < len(answer.news.spent) <= FEW, answer.more, woken) == (True, True, [])
+    assert not service.run(ledger.marks(NOW))
+    near = opened(service, post(service, sealed(service, NOW + off + (-1 if off > 0 else 1), news=NEWS, cursor="")))
+    assert (near.accepted, near.more, service.run(ledger.marks(NOW))) == (True, False, NEWS.marks)
+    assert woken
+
+
+def test_page_of_news_is_read_to_its_end(service: Service) -> None:
+    body = sealed(service, news=PAGE_OF_NEWS).encode()
+    assert len(body) > LONGEST_BODY
+
+    async def parts() -> AsyncIterator[bytes]:
+        for at in range(0, len(body), 10_000):
+            yield body[at : at + 10_000]
+
+    assert opened(service, service.run(stream(service, parts))).accepted
+
+
+@pytest.mark.parametrize("start", ["", "x", "tspq_", "tspq_e30..", "tsat_"], ids=["none", "x", "kind", "kid", "other"])
+def test_long_body_that_does_not_begin_as_a_question_is_not_read_further(service: Service, start: str) -> None:
+    read = 0
+
+    async def parts() -> AsyncIterator[bytes]:
+        nonlocal read
+        yield start.encode()
+        while True:
+            read += 4096
+            yield b"x" * 4096
+
+    assert service.run(stream(service, parts)).status_code == 400
+    assert read <= LONGEST_BODY + 4096
+
+
+def test_who_has_failed_too_often_is_not_read_further_and_its_short_questions_are(service: Service) -> None:
+    for _ in range(20):
+        assert post(service, "guess", "192.0.2.1").status_code == 400
+    page = sealed(service, news=PAGE_OF_NEWS)
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield page[:LONGEST_BODY].encode()
+        yield page[LONGEST_BODY:].encode()
+
+    assert service.run(stream(service, parts, "192.0.2.1")).status_code == 429
+    assert service.run(stream(service, parts, "192.0.2.2")).status_code == 200
+    opened(service, post(service, sealed(service, news=NEWS), "192.0.2.1"))
+
+
+def test_only_so_many_long_bodies_are_read_at_once_and_short_questions_pass_by(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who does not come to an end in time is refused, and counts as one that has failed."""
+    monkeypatch.setattr(peers, "SECONDS", 0.5)
+    page = sealed(service, news=PAGE_OF_NEWS).encode()
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield page[:LONGEST_BODY]
+        await asyncio.Event().wait()
+
+    async def crowd() -> tuple[list[int], list[int], bool]:
+        slow = [asyncio.ensure_future(stream(service, parts, "192.0.2.9")) for _ in range(MOST_LONG_BODIES)]
+        while not peers._long_bodies.locked():  # noqa: ASYNC110  # nothing tells when it is
+            await asyncio.sleep(0)
+        refused = await stream(service, parts, "192.0.2.8")
+        assert int(refused.headers["retry-after"]) > 0
+
+        async def short() -> AsyncIterator[bytes]:
+            yield sealed(service, news=NEWS).encode()
+
+        passed = await stream(service, short)
+        late = [answer.status_code for answer in await asyncio.gather(*slow)]
+        return [refused.status_code, passed.status_code], late, peers._long_bodies.locked()
+
+    assert service.run(crowd()) == ([503, 200], [400] * MOST_LONG_BODIES, False)
+    assert service.run(stream(service, parts, "192.0.2.9")).status_code == 429
 
 
 def test_replica_without_peers_has_no_such_endpoint() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from tests.endpoints.local import NOW, SECOND, Down, Service
+from tests.endpoints.local import NOW, SECOND, Alone, Down, Service
 from tests.replica import ADMIN_TOKEN, Client, tokens
+from tokensvc.tokens.kinds import client_handle
 
 
 @pytest.fixture
@@ -115,3 +118,17 @@ def test_expired_token_is_as_good_as_unknown() -> None:
         assert client.revoke(issued.access).status_code == 200
         answer = client.http.get("/admin/denylist", headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})
         assert answer.json() == {"marks": []}
+
+
+def test_revocation_that_no_peer_took_stands_in_the_log(service: Service, capfd: pytest.CaptureFixture[str]) -> None:
+    """It is answered 503 and holds here all the same, so whoever looks into the log later has to find it."""
+    client = service.client()
+    issued = client.sign_in()
+    family = client.introspect(issued.access)["family"]
+    with service.changed(ledger=Alone(service.app.state.service.server.ledger)):
+        capfd.readouterr()
+        assert client.revoke(issued.refresh).status_code == 503
+    assert not client.active(issued.access)
+    [line] = [json.loads(line) for line in capfd.readouterr().err.splitlines() if "revocation unconfirmed" in line]
+    assert (line["level"], line["subject"], line["family"]) == ("warning", f"family:{family}", family)
+    assert (line["client"], line["reason"]) == (client_handle(client.client_id), Alone.reason)

@@ -9,7 +9,6 @@ import pytest
 
 from tests.fleet.conftest import Figures
 from tests.fleet.fleet import Fleet
-from tests.fleet.haproxy import DRAIN
 from tests.fleet.load import Load
 from tests.flows.balancer import Balancer
 from tests.replica import Replica, free_port, settings, wait_for

@@ -114,6 +114,7 @@ def test_revocation_that_no_peer_took_is_answered_503_and_holds_here(parting: Fl
     answer = client.admin_revoke("user", "acme/ada")
     assert answer.status_code == 503
     assert answer.headers["retry-after"]
+    assert parting.replicas[0].logged("revocation unconfirmed", subject="user:acme/ada")
     assert introspection(client, issued.access) != (200, {"active": True})
     parting.join()
     wait_for(lambda: not other.active(issued.access), "the others hear of it", 10)

@@ -21,6 +21,7 @@ import httpx
 import pytest
 
 from tests import replica
+from tests.flows.partition import Fleet
 from tests.flows.wire import Post, pipeline
 from tests.replica import (
     ADMIN_TOKEN,
@@ -66,6 +67,12 @@ class Site:
     replicas: tuple[Replica, Replica]
 
     def paste(self, *commands: str, **replaced: str) -> str:
+        """What the preparation and then these blocks print, none of which fails."""
+        ran = self.attempt(*commands, **replaced)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout + ran.stderr
+
+    def attempt(self, *commands: str, **replaced: str) -> subprocess.CompletedProcess[str]:
         """Run the preparation and then these blocks in a shell; what stands on the right of `name=` may be replaced."""
         (preparation,) = blocks(RUNBOOKS.partition("\n## ")[0], "sh")
         script = "".join([preparation, *commands]).replace("cd /etc/tokensvc", f"cd {self.directory}")
@@ -75,7 +82,7 @@ class Site:
         command = f'set -euo pipefail\ntokensvc() {{ "{sys.executable}" -m tokensvc "$@"; }}\n{script}'
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TOKENSVC_")}
         # LC_ALL: what the commands print is compared.
-        ran = subprocess.run(
+        return subprocess.run(
             ["bash", "-c", command],
             capture_output=True,
             text=True,
@@ -83,8 +90,6 @@ class Site:
             check=False,
             env=environment | {"LC_ALL": "C"},
         )
-        assert ran.returncode == 0, ran.stderr
-        return ran.stdout + ran.stderr
 
     @contextmanager
     def taken(self, *variables: str, event: str = "settings reloaded") -> Iterator[None]:
@@ -202,6 +207,27 @@ def test_ending_everything_now(site: Site) -> None:
         assert client.refresh(issued.refresh).json()["error"] == "invalid_grant"
         assert client.redeem(code).json()["error"] == "invalid_grant"
     assert other.active(one.sign_in().access)
+
+
+def test_ending_everything_now_among_peers(tmp_path: Path) -> None:
+    """503 where the replica that is asked is cut off: it is repeated until another has taken it, and no key dropped."""
+    (tmp_path / "admin-tokens").write_text(ADMIN_TOKEN, encoding="utf-8")
+    with Fleet(tmp_path) as fleet:
+        site = Site(tmp_path, (fleet.replicas[0], fleet.replicas[1]))
+        issued = fleet.client(1).sign_in()
+        fleet.part(0)
+        refused = site.attempt(*runbook("Ending everything now"))
+        assert refused.returncode == 1
+        assert "no other replica has heard of it yet" in refused.stderr
+        assert fleet.client(1).active(issued.access)
+        fleet.join()
+        wait_for(lambda: site.attempt(*runbook("Ending everything now")).returncode == 0, "a peer has taken it")
+        for number in range(len(fleet.replicas)):
+            wait_for(partial(_is_over, fleet.client(number), issued.access), "everything has ended everywhere", 5)
+
+
+def _is_over(client: Client, token: str) -> bool:
+    return not client.active(token)
 
 
 def test_rotating_introspection_and_admin_secrets(site: Site) -> None:

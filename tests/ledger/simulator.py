@@ -396,6 +396,7 @@ class World:
             # All of them lost what they knew: an operator begins a new fleet, and everything before ends with that.
             self.begun = False
             self.live.clear()
+            self.doomed.clear()
             await self.start(self.replicas[0])
         await self.run(6 * SECOND)
         self.quiet = True

@@ -88,6 +88,7 @@ def test_replica_knows_itself_and_is_none_of_its_peers() -> None:
 
 def test_heard_is_who_was_asked_to_the_end() -> None:
     fleet = Fleet(2).know_themselves()
+    fleet.settle(0)
     crowd = {marks.account(f"a{number}"): Mark(NOW, FOREVER) for number in range(PAGE + 1)}
     run(fleet.ledgers[1].merge(State(marks=crowd), NOW))
     assert fleet.ask(0, 1)
@@ -117,13 +118,61 @@ def test_replica_does_not_catch_up_from_those_that_began_as_it_did() -> None:
         fleet.exchanges[0].check_ready(NOW)
 
 
-def test_replica_that_remembers_catches_up_from_anybody() -> None:
+def test_replica_that_remembers_catches_up_from_others_that_do() -> None:
     fleet = Fleet(4).know_themselves()
-    run(fleet.ledgers[0].settle(NOW))
+    for number in (0, 1, 2):
+        run(fleet.ledgers[number].settle(NOW))
     fleet.ask(0, 1)
-    assert not fleet.exchanges[0].caught_up
+    fleet.ask(0, 3)
+    assert not fleet.exchanges[0].caught_up, "one remembers nothing, and one was not heard: both may have held a mark"
     fleet.ask(0, 2)
     assert fleet.exchanges[0].caught_up
+
+
+def test_memory_of_a_replica_is_as_short_as_that_of_the_fleet_that_it_finds() -> None:
+    """Between its end and the beginning of a fleet that remembers nothing, anything may have been revoked."""
+    fleet = Fleet(3, NOW - DAY, bootstrap=True).know_themselves()
+    run(fleet.ledgers[0].settle(NOW - DAY))
+    assert run(fleet.exchanges[1].bootstrap(NOW))
+    fleet.ask(1, 2)
+    fleet.ask(0, 1)
+    assert fleet.exchanges[0].caught_up
+    assert run(fleet.ledgers[0].state(NOW)).continuity == Continuity(NOW, NOW)
+
+
+def test_fleet_that_is_begun_remembers_nothing() -> None:
+    fleet = Fleet(3, NOW - DAY, bootstrap=True).know_themselves()
+    run(fleet.ledgers[0].settle(NOW - DAY))
+    assert run(fleet.exchanges[0].bootstrap(NOW))
+    assert run(fleet.ledgers[0].state(NOW)).continuity == Continuity(NOW, NOW)
+
+
+def test_questions_that_come_back_do_not_make_a_replica_alone() -> None:
+    """Somebody on the way who has no ring can do no more than that."""
+    fleet = Fleet(3)
+    for at in (1, 2):
+        question = fleet.exchanges[0].question(fleet.peer(0, at), NOW)
+        answer = run(fleet.exchanges[0].answer(question, NOW))
+        if at == 1:
+            assert not run(fleet.exchanges[0].hear(fleet.peer(0, at), NOW, answer, NOW))
+        else:
+            with pytest.raises(Unheard, match="this replica"):
+                run(fleet.exchanges[0].hear(fleet.peer(0, at), NOW, answer, NOW))
+    assert not fleet.exchanges[0].is_fresh(NOW)
+
+
+def test_address_that_was_anothers_is_never_its_own() -> None:
+    fleet = Fleet(2)
+    fleet.ask(0, 1)
+    question = fleet.exchanges[0].question(fleet.peer(0, 1), NOW)
+    with pytest.raises(Unheard, match="this replica"):
+        run(fleet.exchanges[0].hear(fleet.peer(0, 1), NOW, run(fleet.exchanges[0].answer(question, NOW)), NOW))
+
+
+@pytest.mark.parametrize("meant", [True, False])
+def test_replica_whose_list_names_it_alone_answers_where_that_is_meant(meant: bool) -> None:
+    fleet = Fleet(1, bootstrap=meant).know_themselves()
+    assert fleet.exchanges[0].is_fresh(NOW) is meant
 
 
 def test_continuity_is_inherited_with_all_that_a_caught_up_peer_holds_and_not_before() -> None:
@@ -145,15 +194,15 @@ def test_continuity_is_inherited_with_all_that_a_caught_up_peer_holds_and_not_be
     assert continuity() == old
 
 
-def test_mark_from_the_future_is_refused_and_asked_for_again() -> None:
+def test_mark_from_the_future_waits_and_holds_up_nothing_else() -> None:
     fleet = Fleet(2).know_themselves()
     run(fleet.ledgers[1].mark(marks.account("acme"), Mark(NOW + MAX_AHEAD + SECOND, FOREVER), NOW + SECOND))
-    with pytest.raises(Unheard, match="future"):
-        fleet.ask(0, 1)
-    assert not run(fleet.ledgers[0].marks(NOW))
-    assert not fleet.exchanges[0].is_fresh(NOW)
+    run(fleet.ledgers[1].mark(marks.account("corp"), Mark(NOW, FOREVER), NOW + SECOND))
+    fleet.ask(0, 1)
+    assert [*run(fleet.ledgers[0].marks(NOW))] == [marks.account("corp")]
+    assert fleet.exchanges[0].is_fresh(NOW)
     fleet.ask(0, 1, NOW + SECOND)
-    assert run(fleet.ledgers[0].marks(NOW))
+    assert {*run(fleet.ledgers[0].marks(NOW))} == {marks.account("corp"), marks.account("acme")}
 
 
 def test_news_from_the_future_are_not_accepted() -> None:

@@ -62,7 +62,7 @@ def test_a_place_in_the_order_outlives_what_is_forgotten() -> None:
     position = table.position
     for number in range(10):
         table.put(marks.account(f"new{number}"), Mark(NOW, NOW + RETENTION))
-    table.forget(NOW + 1)
+    table.forget(NOW + 1, most=5_000)
     told, reached = table.since(position, 100)
     assert [subject[1] for subject in told] == [f"new{number}" for number in range(10)]
     assert reached == table.position

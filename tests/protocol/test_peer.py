@@ -7,10 +7,11 @@ import socket
 
 import pytest
 
+from tests.tokens.examples import NOW
 from tokensvc.errors import SettingsError
-from tokensvc.ledger import marks
+from tokensvc.ledger import algebra, marks
 from tokensvc.ledger.algebra import Continuity, Family, Offer, State
-from tokensvc.ledger.exchange import Answer, Question
+from tokensvc.ledger.exchange import PAGE, Answer, Question
 from tokensvc.ledger.marks import Mark
 from tokensvc.protocol.peer import Directory, read_answer, read_question, write_answer, write_question
 from tokensvc.tokens.artefact import Unsealable
@@ -61,6 +62,8 @@ def test_url_without_a_path_gets_the_issuers() -> None:
         "dns://a:1/path",
         "dns://:1",
         "redis://a:1",
+        f"dns://{'a' * 64}:1",
+        "http://a..b",
     ],
 )
 def test_what_is_no_address_of_a_peer_is_refused_with_the_way_out(text: str) -> None:
@@ -69,22 +72,68 @@ def test_what_is_no_address_of_a_peer_is_refused_with_the_way_out(text: str) -> 
 
 
 def test_name_is_every_address_that_it_has_by_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    addresses = ["10.0.0.1", "10.0.0.2", "::1"]
+    addresses = ["10.0.0.1", "10.0.0.2"]
 
     def resolve(host: str, port: int, *_arguments: object, **_options: object) -> list[object]:
         assert (host, port) == ("tokensvc", 8000)
         if not addresses:
             raise socket.gaierror(socket.EAI_AGAIN, "try again")
-        return [(0, 0, 0, "", (address, port)) for address in addresses * 2]
+        return [(socket.AF_INET, 0, 0, "", (address, port)) for address in addresses * 2]
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     directory = Directory.parse("http://10.0.0.1:8000/x,dns://tokensvc:8000", f"{ISSUER}/x")
-    found = ["http://10.0.0.1:8000/x", "http://10.0.0.2:8000/x", "http://[::1]:8000/x"]
+    found = ["http://10.0.0.1:8000/x", "http://10.0.0.2:8000/x"]
     assert [*asyncio.run(directory.look())] == found
     addresses[:] = ["10.0.0.3"]
     assert [*asyncio.run(directory.look())] == [found[0], "http://10.0.0.3:8000/x"]
     addresses.clear()
     assert [*asyncio.run(directory.look())] == [found[0], "http://10.0.0.3:8000/x"], "what it had is the best guess"
+
+
+@pytest.mark.parametrize(
+    ("addresses", "urls"),
+    [
+        (["::1", "10.0.0.1", "::2", "10.0.0.2"], ["http://10.0.0.1:8000", "http://10.0.0.2:8000"]),
+        (["::2", "::1"], ["http://[::1]:8000", "http://[::2]:8000"]),
+    ],
+    ids=["both", "IPv6 alone"],
+)
+def test_replica_with_addresses_of_both_families_counts_once(
+    monkeypatch: pytest.MonkeyPatch, addresses: list[str], urls: list[str]
+) -> None:
+    def resolve(_host: str, port: int, *_arguments: object, **_options: object) -> list[object]:
+        families = {True: socket.AF_INET6, False: socket.AF_INET}
+        return [(families[":" in address], 0, 0, "", (address, port)) for address in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    assert [*asyncio.run(Directory.parse("dns://tokensvc:8000", ISSUER).look())] == urls
+
+
+def test_name_that_cannot_even_be_asked_for_is_one_that_is_not_found() -> None:
+    directory = Directory([], [("a" * 64, 1)], "")
+    assert [*asyncio.run(directory.look())] == [f"dns://{'a' * 64}:1"]
+
+
+@pytest.mark.parametrize("name", ["n", '"'], ids=["plain", "escaped"])
+def test_fullest_page_is_within_what_a_peer_reads(name: str) -> None:
+    """With names of 128 bytes, which JSON may double, and with entries that are as long as their weight allows."""
+    recent = tuple((9_000_000 + number, NOW) for number in range(7))
+    pages = {
+        "marks": State(marks={("user", name * 118, f"{number:05}"): Mark(NOW, NOW) for number in range(PAGE)}),
+        "long marks": State(
+            marks={
+                ("user-client", name * 128, f"{number:05}".rjust(128, name), "c" * 22): Mark(NOW, NOW)
+                for number in range(PAGE // 3)
+            }
+        ),
+        "families": State(families={f"{number:016}": Family(9, NOW, 9, recent, "x" * 22) for number in range(1066)}),
+        "spent": State(spent={f"{number:043}": NOW for number in range(PAGE)}),
+        "offers": State(offers={f"{number:08}": Offer("r" * 127, NOW, "yes") for number in range(1_000)}),
+    }
+    for what, page in pages.items():
+        assert PAGE // 2 <= algebra.weight(page) <= PAGE, what
+        size = len(write_question(Question("n" * 22, "r" * 16, NOW, page)).to_claims()) * 4 // 3
+        assert size < PeerQuestion.longest * 0.9, (what, size)
 
 
 def test_name_that_was_never_resolved_stands_for_a_peer_that_is_not_heard() -> None:
@@ -103,7 +152,9 @@ def test_question_comes_as_it_was_asked(news: State | None, cursor: str | None) 
 @pytest.mark.parametrize("flag", [True, False])
 def test_answer_comes_as_it_was_given(continuity: Continuity | None, flag: bool) -> None:
     news = State(STATE.marks, STATE.families, STATE.spent, STATE.offers, continuity)
-    answer = Answer("nonce", "replica", 123, "1.0", flag, flag, news, "epoch.1", flag)
+    answer = Answer(
+        "nonce", "replica", 123, "1.0", flag, settled=flag, accepted=flag, news=news, cursor="epoch.1", more=flag
+    )
     assert read_answer(PeerAnswer.from_claims(write_answer(answer).to_claims())) == answer
 
 

@@ -207,6 +207,18 @@ def test_token_of_a_replica_whose_clock_is_past_midnight_opens() -> None:
     assert sealer().unseal(AccessToken, SEALER.seal(ACCESS, NOW + DAY), NOW) == ACCESS
 
 
+def test_beginning_tells_what_need_not_be_read_further() -> None:
+    opener, value = sealer(), SEALER.seal(ACCESS, NOW)
+    head = value.partition("..")[0]
+    for start in (value, value[:170], f"{head}..", f"{head}..x y"):
+        opener.check_start(AccessToken, start, NOW)
+    for start in ("", "x" * 70_000, "..", head[:-1], head.replace("at_", "rt_"), sealer(entry("k9")).seal(ACCESS, NOW)):
+        with pytest.raises(Unsealable):
+            opener.check_start(AccessToken, start, NOW)
+    with pytest.raises(Unsealable, match="day"):
+        opener.check_start(AccessToken, value, NOW + (OLDEST + 1) * DAY)
+
+
 def test_refused_day_stays_refused_after_the_key_of_that_day_was_used() -> None:
     opener = sealer()
     value = SEALER.seal(ACCESS, NOW)

@@ -5,6 +5,7 @@ import os
 import socket
 import sqlite3
 from contextlib import closing
+from copy import copy
 from pathlib import Path
 
 import uvicorn
@@ -66,7 +67,9 @@ def run(options: argparse.Namespace) -> None:
 def _serve(config: uvicorn.Config, listening: socket.socket, drain: int) -> None:
     """Until it is told to end. Ctrl-C ends it in order too, and says so by the exit code that shells expect."""
     if config.workers > 1:
-        workers = Workers(config, listening, drain)
+        successors = copy(config)
+        successors.app = "tokensvc.app:succeed"
+        workers = Workers(config, listening, drain, successors)
         workers.run()
         interrupted = workers.interrupted
     else:

@@ -94,11 +94,21 @@ class Worker:
 
 
 class Workers:
-    """The workers of a replica. `run` returns when it was told to end, and all of them have."""
+    """The workers of a replica. `run` returns when it was told to end, and all of them have.
 
-    def __init__(self, config: uvicorn.Config, listening: socket.socket, drain: float) -> None:
+    `successors` is how those are run that start while others serve, and may take their time before they listen.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        listening: socket.socket,
+        drain: float,
+        successors: uvicorn.Config | None = None,
+    ) -> None:
         self.interrupted = False
         self._config = config
+        self._successors = successors or config
         self._listening = listening
         self._drain = drain
         self._workers: list[Worker] = []
@@ -192,7 +202,9 @@ class Workers:
             self._begin()
 
     def _begin(self) -> Worker:
-        worker = Worker.begin(self._config, self._listening, self._drain)
+        serving = any(worker.heard and not worker.leaving for worker in self._workers)
+        config = self._successors if serving else self._config
+        worker = Worker.begin(config, self._listening, self._drain)
         self._workers.append(worker)
         return worker
 

@@ -7,9 +7,9 @@ from starlette.responses import Response
 
 from tokensvc.endpoints.http import NO_STORE, JsonResponse, bearer, read_json
 from tokensvc.endpoints.service import Service, guard, service_of
-from tokensvc.errors import InvalidRequest, UnknownClient
+from tokensvc.errors import InvalidRequest, TemporarilyUnavailable, UnknownClient
 from tokensvc.ledger.marks import RETENTION, Mark, Subject, parse_subject, subject_name, subject_text
-from tokensvc.observability import log
+from tokensvc.observability import log, warn
 from tokensvc.tokens.kinds import ClientId, client_handle
 
 
@@ -24,7 +24,12 @@ async def revoke(request: Request) -> Response:
 
 async def end(subject: Subject, service: Service, now: int) -> Response:
     """Mark a subject on an operator's word, and say what was marked from when on."""
-    marked = await service.server.ledger.mark(subject, Mark(now, now + RETENTION), now)
+    try:
+        marked = await service.server.ledger.mark(subject, Mark(now, now + RETENTION), now)
+    except TemporarilyUnavailable as error:
+        # It may hold here all the same, and whoever looks into the log later has to find that.
+        warn("revocation unconfirmed", subject=subject_text(subject), reason=error.reason)
+        raise
     log("revoked by operator", subject=subject_text(subject))
     answer = {
         "kind": subject[0],

@@ -94,19 +94,31 @@ def header(scope: Scope, wanted: bytes) -> str | None:
 
 async def read_body(request: Request, longest: int = LONGEST_BODY) -> bytes:
     """The body, up to the cap that holds whatever the request declared. Raises RequestTooLarge."""
+    check_declared(request, longest)
+    body, more = await read_part(request, longest + 1)
+    if more or len(body) > longest:
+        raise RequestTooLarge("the body is too large")
+    return body
+
+
+def check_declared(request: Request, longest: int) -> None:
+    """Raises RequestTooLarge for a Content-Length beyond the cap, and for one that is no number."""
     declared = header(request.scope, b"content-length") or "0"
     if not (declared.isascii() and declared.isdigit()) or len(declared) > 9 or int(declared) > longest:
         raise RequestTooLarge("the body is too large")
-    body, more = b"", True
-    while more:
+
+
+async def read_part(request: Request, enough: int) -> tuple[bytes, bool]:
+    """What comes next of the body, until that is `enough` bytes or a little more; and whether there is a rest."""
+    # One buffer that grows: the time is linear and the memory bounded, however small the pieces are that come.
+    body, more = bytearray(), True
+    while more and len(body) < enough:
         message = await request.receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         body += message.get("body", b"")
         more = message.get("more_body", False)
-        if len(body) > longest:
-            raise RequestTooLarge("the body is too large")
-    return body
+    return bytes(body), more
 
 
 async def read_form(request: Request) -> Parameters:

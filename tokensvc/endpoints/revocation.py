@@ -30,8 +30,14 @@ async def revoke(request: Request) -> Response:
         if token is not None:
             subject, mark = _mark(token, client, now)
             app = marks.user_client(token.identity.account, token.identity.user, client.handle)
-            await service.server.ledger.mark(subject, mark, now, app)
-            log("token revoked", subject=marks.subject_text(subject), client=client.handle, family=token.family)
+            facts = {"subject": marks.subject_text(subject), "client": client.handle, "family": token.family}
+            try:
+                await service.server.ledger.mark(subject, mark, now, app)
+            except TemporarilyUnavailable as error:
+                # It may hold here all the same, and whoever looks into the log later has to find that.
+                warn("revocation unconfirmed", **facts, reason=error.reason)
+                raise
+            log("token revoked", **facts)
     except TemporarilyUnavailable:
         raise
     except OAuthError as error:

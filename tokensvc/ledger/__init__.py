@@ -148,8 +148,8 @@ class Ledger(Protocol):
     async def settled(self) -> bool:
         """Whether this memory was complete once, so that only what happened since can be missing in it."""
 
-    async def settle(self, now: int) -> None:
-        """From now on it is."""
+    async def settle(self, now: int, since: Continuity | None = None) -> None:
+        """From now on it is; since then, where that is another time than it says itself."""
 
     async def marks(self, now: int) -> dict[Subject, Mark]:
         """The marks that are in force."""

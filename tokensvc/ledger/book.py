@@ -32,7 +32,7 @@ Value = TypeVar("Value")
 MOST_TOKENS = 8
 """Marks on single tokens of one family: with the next one, the family ends."""
 MOST_FINAL = 250_000
-"""Marks on families and tokens, about 50 MB: what comes after that ends more than one grant."""
+"""Marks on families and tokens, about 130 MB: what comes after that ends more than one grant."""
 REFUSALS = (Dead, Decided, FutureMark, Replayed, Spent, Taken)
 """What a step raises that leaves the book in order."""
 

@@ -6,19 +6,21 @@ since one last asked, and join. No order, no election, no membership. What a rep
 
 - *Fresh*: within the bound it has heard all peers but one at most, and one at least. A revocation that was answered is
   held by two replicas, so whoever misses one of them has it from the other.
-- *Caught up*: once, all peers but one at most were heard, one at least, and one of them was caught up and fresh itself,
-  or this replica's own memory was complete before it started. Only then are a peer's stamps of continuity its own too.
+- *Caught up*: once, all peers but one at most were heard, one at least, and either one of them was caught up and fresh
+  itself, whose stamps of continuity become this replica's own; or this replica and all that it heard had a complete
+  memory before they started, which then reaches back as far as the shortest of them. A peer that remembers nothing says
+  nothing of what it knew.
 """
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from tokensvc.errors import TemporarilyUnavailable
 from tokensvc.ledger import Ledger, algebra
-from tokensvc.ledger.algebra import Key, State
-from tokensvc.ledger.marks import MAX_AHEAD, FutureMark
+from tokensvc.ledger.algebra import Continuity, Key, State
+from tokensvc.ledger.marks import MAX_AHEAD, Mark, Subject
 
 PAGE = 2_000
 """How much a message carries, in algebra.weight: about 300 kB."""
@@ -42,11 +44,14 @@ class Question:
     clock: int
     news: State | None = None
     cursor: str | None = None
+    limit: int = PAGE
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """`accepted` says that the question's news are held here now, `caught_up` that others may begin with what is here.
+
+    `settled` says that the memory was complete at some time, so that only what happened since can be missing in it.
 
     `news`, `cursor` and `more` are the page that was asked for (ledger.Changes).
     """
@@ -56,6 +61,7 @@ class Answer:
     clock: int
     version: str
     caught_up: bool
+    settled: bool = False
     accepted: bool = False
     news: State = field(default_factory=State)
     cursor: str = ""
@@ -71,8 +77,8 @@ class Peer:
     """What is known of one. `outbox` holds the keys of what it was not told yet; times are in milliseconds.
 
     `heard` is when the question was asked that led to the end of its news, `answered` when the last one was that it
-    answered at all; `offset` is how far its clock is ahead, give or take `uncertainty`. `itself` is true where its
-    address is this replica's own.
+    answered at all; `offset` is how far its clock is ahead, give or take `uncertainty`. `since` is its continuity.
+    `itself` is true where its address is this replica's own.
     """
 
     url: str
@@ -84,6 +90,8 @@ class Peer:
     offset: int = 0
     uncertainty: int = 0
     caught_up: bool = False
+    settled: bool = False
+    since: Continuity | None = None
     itself: bool = False
     outbox: set[Key] = field(default_factory=set)
 
@@ -136,6 +144,8 @@ class Exchange:
         self._began = began
         self._bootstrap = bootstrap
         self._peers: dict[str, Peer] = {}
+        self._early: dict[Subject, Mark] = {}
+        self._settled = False
 
     @property
     def replica(self) -> str:
@@ -180,40 +190,41 @@ class Exchange:
             told, left = told[:half], told[half:] + left
 
     def taken(self, peer: Peer, answer: Answer) -> bool:
-        """Whether another replica now holds what it was told."""
-        peer.itself = answer.replica == self.replica
+        """Whether another replica now holds what it was told. Raises Unheard."""
+        self._recognize(peer, answer)
         return answer.accepted and not peer.itself
 
     # What is asked
 
     def question(self, peer: Peer, now: int) -> Question:
-        return Question(_nonce(), self.replica, now, cursor=peer.cursor)
+        """One that catches up asks for less at a time: whoever asks it meanwhile comes to the end of what it holds."""
+        limit = PAGE if self.caught_up else PAGE // 4
+        return Question(_nonce(), self.replica, now, cursor=peer.cursor, limit=limit)
 
     async def answer(self, question: Question, now: int) -> Answer:
         accepted = question.news is not None and await self._take(question.news, now)
         caught_up = self.caught_up and self.is_fresh(now)
-        answer = Answer(question.nonce, self.replica, now, self._version, caught_up, accepted)
+        settled = await self._is_settled()
+        answer = Answer(question.nonce, self.replica, now, self._version, caught_up, settled, accepted)
         if question.cursor is None:
             return answer
-        page = await self._ledger.changes(question.cursor, PAGE, now)
+        page = await self._ledger.changes(question.cursor, max(1, min(question.limit, PAGE)), now)
         return replace(answer, news=page.state, cursor=page.cursor, more=page.more)
 
     async def hear(self, peer: Peer, asked: int, answer: Answer, now: int) -> bool:
         """Take an answer to a question that was asked at a time; true where there is more to ask for at once.
 
-        Raises Unheard for news from the future, and asks for them again: by then they may not be.
+        Raises Unheard.
         """
-        peer.itself = answer.replica == self.replica
+        self._recognize(peer, answer)
         if peer.itself:
             return False
-        peer.replica, peer.version, peer.caught_up = answer.replica, answer.version, answer.caught_up
-        peer.answered = asked
+        peer.replica, peer.version, peer.answered = answer.replica, answer.version, asked
+        peer.caught_up, peer.settled, peer.since = answer.caught_up, answer.settled, answer.news.continuity
         peer.offset = answer.clock - (asked + now) // 2
         peer.uncertainty = (now - asked + 1) // 2
-        whole = not answer.more and answer.caught_up
-        continuity = answer.news.continuity if whole else None
-        if not await self._take(replace(answer.news, continuity=continuity), now):
-            raise Unheard("its news are from the future: one of the two clocks is off")
+        whole = not answer.more and answer.caught_up and self.caught_up
+        await self._take(replace(answer.news, continuity=peer.since if whole else None), now)
         peer.cursor = answer.cursor
         if not answer.more:
             peer.heard = asked
@@ -223,9 +234,13 @@ class Exchange:
     # What follows
 
     def is_fresh(self, now: int) -> bool:
-        """Also where there is no peer: then there is nobody who would know more."""
-        fresh = [peer.is_fresh(now, self._bound) for peer in self.peers]
-        return not fresh or (any(fresh) and fresh.count(False) <= 1)
+        fresh = [peer for peer in self.peers if peer.is_fresh(now, self._bound)]
+        return self.alone or _but_one(len(fresh), len(self.peers))
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is nobody who would know more. That every address is its own has to be meant to be so."""
+        return not self.peers and (self._bootstrap or not self._peers)
 
     def clock_ok(self, now: int) -> bool:
         """False where more than half of the peers that answer have another time. One of two cannot be told."""
@@ -265,19 +280,22 @@ class Exchange:
             raise TemporarilyUnavailable("this replica lacks news of the others", reason=reason)
 
     async def bootstrap(self, now: int) -> bool:
-        """Begin a fleet where that is allowed, due, and there is none that was found; whether it did."""
+        """Begin a fleet where that is allowed, due, and there is none that was found; whether it did.
+
+        What others knew is not known then, so that the memory of this one begins now too.
+        """
         due = self._bootstrap and not self.caught_up and now - self._began >= BOOTSTRAP_AFTER
-        if not due or any(peer.caught_up for peer in self.peers):
+        if not due or self._found(now):
             return False
-        await self._settle(now)
+        await self._settle(now, Continuity(now, now))
         return True
 
     async def is_lost(self, now: int) -> bool:
         """Whether it looked for a caught-up peer for as long as the bound, found none, and remembers nothing."""
         looked = now - self._began > max(self._bound, LOOK_FOR)
-        if self.caught_up or self._bootstrap or not looked or any(peer.caught_up for peer in self.peers):
+        if self.caught_up or self._bootstrap or not looked or self._found(now):
             return False
-        return not await self._ledger.settled()
+        return not await self._is_settled()
 
     def report(self, now: int) -> Report:
         peers = tuple(_report(peer, now) for peer in self.peers)
@@ -286,25 +304,59 @@ class Exchange:
     def _answering(self, now: int) -> list[Peer]:
         return [peer for peer in self.peers if peer.answers(now, self._bound)]
 
+    def _found(self, now: int) -> bool:
+        """Whether there is a fleet to join."""
+        return any(peer.caught_up and peer.answers(now, self._bound) for peer in self.peers)
+
+    async def _is_settled(self) -> bool:
+        """Once it is, it stays so."""
+        self._settled = self._settled or await self._ledger.settled()
+        return self._settled
+
+    def _recognize(self, peer: Peer, answer: Answer) -> None:
+        """Is it this replica itself? One address is, at most, and none that was another's.
+
+        Raises Unheard: somebody on the way sends questions back to whoever asked, who would believe to be alone.
+        """
+        peer.itself = False
+        if answer.replica != self.replica:
+            return
+        if peer.replica or any(other.itself for other in self._peers.values()):
+            raise Unheard("it is this replica under another's address")
+        peer.itself = True
+
     async def _take(self, news: State, now: int) -> bool:
-        try:
-            await self._ledger.merge(news, now)
-        except FutureMark:
-            return False
-        return True
+        """Whether all of it holds here now. Marks from the future wait until they are not: one of two clocks is off."""
+        marks = algebra.join(State(marks=self._early), State(marks=news.marks)).marks
+        self._early = {subject: mark for subject, mark in marks.items() if mark.not_before > now + MAX_AHEAD}
+        due = {subject: mark for subject, mark in marks.items() if subject not in self._early}
+        await self._ledger.merge(replace(news, marks=due), now)
+        return not any(subject in self._early for subject in news.marks)
 
     async def _catch_up(self, now: int) -> None:
-        if self.caught_up or not self.peers or not self.is_fresh(now):
+        if self.caught_up or not self.peers:
             return
-        if (
-            any(peer.caught_up and peer.is_fresh(now, self._bound) for peer in self.peers)
-            or await self._ledger.settled()
-        ):
-            await self._settle(now)
+        fresh = [peer for peer in self.peers if peer.is_fresh(now, self._bound)]
+        settled = [peer.since for peer in fresh if peer.settled and peer.since]
+        complete = [peer.since for peer in fresh if peer.caught_up and peer.since]
+        if await self._is_settled() and _but_one(len(settled), len(self.peers)):
+            own = (await self._ledger.summary(now)).continuity
+            await self._settle(now, _continuity(max, [own, *settled]))
+        elif complete and self.is_fresh(now):
+            await self._settle(now, _continuity(min, complete))
 
-    async def _settle(self, now: int) -> None:
-        await self._ledger.settle(now)
+    async def _settle(self, now: int, since: Continuity) -> None:
+        await self._ledger.settle(now, since)
         self.caught_up = True
+
+
+def _but_one(heard: int, peers: int) -> bool:
+    """All but one at most, and one at least."""
+    return heard >= max(peers - 1, 1)
+
+
+def _continuity(which: Callable[[Iterable[int]], int], stamps: list[Continuity]) -> Continuity:
+    return Continuity(which(one.spent_since for one in stamps), which(one.marks_since for one in stamps))
 
 
 def _nonce() -> str:

@@ -1,47 +1,59 @@
 """The order in which entries last changed, so that another ledger can be told what is new to it since it last asked."""
 
-from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Generic, TypeVar
 
-from tokensvc.ledger.algebra import Key
+Name = TypeVar("Name", bound=tuple[str, ...])
 
-_COMPACT = 1024
+PART = 1024
+"""How many changes a part of the journal takes: no step looks at more than one part."""
 
 
-class Journal:
-    """Each change of an entry takes the next number. What it was changed by before is skipped, and dropped in time."""
+class Journal(Generic[Name]):
+    """Each change of an entry takes the next number, and only its last one is kept.
+
+    The numbers stand in parts, in order, each with its keys; `_begins` is a number for each part that is no higher than
+    any in it, and higher than all in the part before. Parts that have emptied are gone.
+    """
 
     def __init__(self) -> None:
         self.last = 0
-        self._numbers = array("q")
-        self._keys: list[Key] = []
-        self._latest: dict[Key, int] = {}
+        self._latest: dict[Name, int] = {}
+        self._begins: list[int] = []
+        self._parts: list[dict[int, Name]] = []
 
-    def note(self, key: Key) -> None:
+    def note(self, key: Name) -> None:
+        self.forget(key)
         self.last += 1
+        if not self._parts or self.last - self._begins[-1] >= PART:
+            self._begins.append(self.last)
+            self._parts.append({})
         self._latest[key] = self.last
-        self._numbers.append(self.last)
-        self._keys.append(key)
-        if len(self._keys) > 2 * len(self._latest) + _COMPACT:
-            self._compact()
+        self._parts[-1][self.last] = key
 
-    def after(self, number: int) -> Iterator[tuple[int, Key]]:
+    def after(self, number: int) -> Iterator[tuple[int, Name]]:
         """What changed after a number, each entry once, in order."""
-        for place in range(bisect_right(self._numbers, number), len(self._keys)):
-            if self._latest.get(self._keys[place]) == self._numbers[place]:
-                yield self._numbers[place], self._keys[place]
+        if number >= self.last:
+            return
+        for place in range(max(bisect_right(self._begins, number) - 1, 0), len(self._parts)):
+            for noted, key in self._parts[place].items():
+                if noted > number:
+                    yield noted, key
 
-    def forget(self, known: Callable[[Key], bool]) -> None:
-        """Drop whatever is not known any more."""
-        self._latest = {key: number for key, number in self._latest.items() if known(key)}
-        self._compact()
-
-    def _compact(self) -> None:
-        """In place of the changes of each entry, its last one; the numbers stay."""
-        kept = [*self.after(0)]
-        self._numbers = array("q", (number for number, _ in kept))
-        self._keys = [key for _, key in kept]
+    def forget(self, key: Name) -> None:
+        """Drop an entry, if it is known."""
+        number = self._latest.pop(key, None)
+        if number is None:
+            return
+        place = bisect_right(self._begins, number) - 1
+        part = self._parts[place]
+        del part[number]
+        if not part:
+            del self._begins[place], self._parts[place]
+        elif len(part).bit_count() == 1:
+            # A dict keeps the room of what was deleted from it; a copy does not.
+            self._parts[place] = dict(part)
 
 
 def write_cursor(epoch: str, *numbers: int) -> str:

@@ -6,10 +6,13 @@ subjects can sign in again: a later authorization lives.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 from tokensvc.errors import SettingsError
 from tokensvc.identity import quote_part, unquote_part
+from tokensvc.ledger.expiries import AT_ONCE, Expiries
+from tokensvc.ledger.journal import Journal
 
 Subject = tuple[str, ...]
 """The kind, then the names that kind needs: `("user", "acme", "ada")`. Built by the functions below alone."""
@@ -22,7 +25,6 @@ RETENTION = 366 * 86_400_000
 """How long a mark on a subject is kept after its `not_before`: the ceiling of every lifetime, in milliseconds."""
 
 FINAL = frozenset({"family", "token"})
-_COMPACT = 1024
 _PARTS = {"everything": 0, "account": 1, "user": 2, "user-client": 3}
 _FORMS = {"token": "a jti", "family": "the family that introspection names", "credential": "a digest"}
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -119,17 +121,22 @@ def check_not_before(not_before: int, now: int) -> None:
 
 
 class Marks:
-    """A table of marks that answers whether something minted is dead. `position` counts the changes so far."""
+    """A table of marks that answers whether something minted is dead."""
 
     def __init__(self, marks: Mapping[Subject, Mark] | None = None) -> None:
-        self._marks = dict(marks or {})
-        self.position = len(self._marks)
-        self._changed = list(self._marks)
-        self.highest = max((mark.not_before for mark in self._marks.values()), default=-1)
-        self.final = 0
+        self._marks: dict[Subject, Mark] = {}
+        self._changed: Journal[Subject] = Journal()
+        self._expiries: Expiries[Subject] = Expiries()
         self._tokens: dict[str, int] = {}
-        for subject in self._marks:
-            self._count(subject, 1)
+        self.highest = -1
+        self.final = 0
+        for subject, mark in (marks or {}).items():
+            self.put(subject, mark)
+
+    @property
+    def position(self) -> int:
+        """How many changes there were so far."""
+        return self._changed.last
 
     def __iter__(self) -> Iterator[tuple[Subject, Mark]]:
         return iter(self._marks.items())
@@ -160,22 +167,19 @@ class Marks:
         present = self._marks.get(subject)
         self._marks[subject] = joined = join_marks(present, mark) if present else mark
         if present is None:
+            self._expiries.add(subject, mark.expires)
             self._count(subject, 1)
         if present is None or joined.not_before > present.not_before:
-            self.position += 1
-            self._changed.append(subject)
+            self._changed.note(subject)
 
     def since(self, position: int, most: int) -> tuple[dict[Subject, Mark], int]:
         """What was put or raised after a position, at most so many changes, and the position that this leads to.
 
-        A position that was never reached here means from the beginning, and so does one that is too long ago.
+        A position that was never reached here means from the beginning.
         """
-        begin = len(self._changed) - (self.position - position)
-        if position > self.position or begin < 0:
-            begin = 0
-        named = self._changed[begin : begin + most]
-        left = len(self._changed) - begin - len(named)
-        return {subject: self._marks[subject] for subject in named if subject in self._marks}, self.position - left
+        noted = [*islice(self._changed.after(position if position <= self.position else 0), most)]
+        reached = noted[-1][0] if len(noted) == most else self.position
+        return {subject: self._marks[subject] for _, subject in noted}, reached
 
     def on_tokens(self, family: str) -> int:
         """How many single tokens of a family are marked. `final` says how many families and tokens are in all."""
@@ -191,14 +195,14 @@ class Marks:
             if not self._tokens[name]:
                 del self._tokens[name]
 
-    def forget(self, now: int) -> None:
-        for subject in [subject for subject, mark in self._marks.items() if mark.expires <= now]:
+    def forget(self, now: int, most: int = AT_ONCE) -> list[Subject]:
+        """Drop what has expired, of so many marks at most that are looked at, and say what was dropped."""
+        dropped = [*self._expiries.expired(now, most, lambda subject: self._marks[subject].expires)]
+        for subject in dropped:
             del self._marks[subject]
+            self._changed.forget(subject)
             self._count(subject, -1)
-        if len(self._changed) > 2 * len(self._marks) + _COMPACT:
-            # The last change of each, in their order: whatever came after a position is still among as many at the end.
-            latest = [subject for subject in dict.fromkeys(reversed(self._changed)) if subject in self._marks]
-            self._changed = latest[::-1]
+        return dropped
 
 
 def join_marks(one: Mark, other: Mark) -> Mark:

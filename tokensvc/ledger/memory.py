@@ -4,14 +4,13 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 from tokensvc.ledger import Advanced, Changes, Feed, Marked, Step, Summary, algebra, book
 from tokensvc.ledger.algebra import Continuity, Family, Key, Offer, State
+from tokensvc.ledger.expiries import AT_ONCE, Expiries
 from tokensvc.ledger.journal import Journal, read_cursor, write_cursor
-from tokensvc.ledger.marks import Mark, Marks, Minted, Subject
-
-SWEEP_EVERY = 60_000
-"""Milliseconds between two sweeps of what has expired."""
+from tokensvc.ledger.marks import MAX_AHEAD, Mark, Marks, Minted, Subject
 
 
 class MemoryLedger:
@@ -21,7 +20,7 @@ class MemoryLedger:
         self.epoch = secrets.token_urlsafe(9)
         self._settled = False
         self._book = _MemoryBook(Continuity(spent_since=now, marks_since=now))
-        self._swept = self._latest = now
+        self._latest = now
 
     async def ready(self, now: int) -> None:
         self._latest = max(self._latest, now)
@@ -60,7 +59,8 @@ class MemoryLedger:
         book.decide(self._book, code, decision, now)
 
     async def merge(self, state: State, now: int) -> None:
-        self._sweep(now)
+        # What comes at once is never more than what may go at once.
+        self._sweep(now, AT_ONCE + algebra.weight(state))
         book.merge(self._book, state, now)
 
     async def changes(self, since: str, limit: int, now: int) -> Changes:
@@ -74,8 +74,9 @@ class MemoryLedger:
     async def settled(self) -> bool:
         return self._settled
 
-    async def settle(self, now: int) -> None:  # noqa: ARG002  # the port's
+    async def settle(self, now: int, since: Continuity | None = None) -> None:  # noqa: ARG002  # the port's
         self._settled = True
+        self._book.continuity = since or self._book.continuity
 
     async def marks(self, now: int) -> dict[Subject, Mark]:
         return {subject: mark for subject, mark in self._book.marks if mark.expires > now}
@@ -93,20 +94,25 @@ class MemoryLedger:
     async def close(self) -> None:
         """Nothing to close."""
 
-    def _sweep(self, now: int) -> None:
-        if now - self._swept > SWEEP_EVERY:
-            self._swept = now
-            self._book.forget(now)
+    def _sweep(self, now: int, most: int = AT_ONCE) -> None:
+        """With each step a few, since all others wait for it. A clock that is set back within bounds finds its own."""
+        self._book.forget(now - MAX_AHEAD, most)
 
 
 class _MemoryBook:
     def __init__(self, continuity: Continuity) -> None:
         self.continuity = continuity
         self.marks = Marks()
-        self.journal = Journal()
+        self.journal: Journal[Key] = Journal()
+        self._expiries: Expiries[Key] = Expiries()
         self._families: dict[str, Family] = {}
         self._spent: dict[str, int] = {}
         self._offers: dict[str, Offer] = {}
+        self._entries: dict[str, dict[str, Any]] = {
+            "family": self._families,
+            "spent": self._spent,
+            "offer": self._offers,
+        }
 
     def marks_on(self, subjects: Iterable[Subject]) -> Marks:
         return self.marks.on(subjects)
@@ -132,22 +138,22 @@ class _MemoryBook:
         return self._families.get(name)
 
     def put_family(self, name: str, entry: Family) -> None:
+        self._note(("family", name), entry.expires)
         self._families[name] = entry
-        self.journal.note(("family", name))
 
     def spent(self, use: str) -> int | None:
         return self._spent.get(use)
 
     def put_spent(self, use: str, expires: int) -> None:
+        self._note(("spent", use), expires)
         self._spent[use] = expires
-        self.journal.note(("spent", use))
 
     def offer(self, code: str) -> Offer | None:
         return self._offers.get(code)
 
     def put_offer(self, code: str, offer: Offer) -> None:
+        self._note(("offer", code), offer.expires)
         self._offers[code] = offer
-        self.journal.note(("offer", code))
 
     def changes(self, number: int, limit: int, now: int) -> tuple[State, int]:
         """What changed after a number, and the number that this reaches."""
@@ -162,9 +168,23 @@ class _MemoryBook:
     def state(self) -> State:
         return State(dict(self.marks), self._families, self._spent, self._offers, self.continuity)
 
-    def forget(self, now: int) -> None:
-        kept = algebra.forget(self.state(), now)
-        self.marks.forget(now)
-        self._families, self._spent, self._offers = dict(kept.families), dict(kept.spent), dict(kept.offers)
-        known = set(algebra.keys(kept))
-        self.journal.forget(known.__contains__)
+    def forget(self, now: int, most: int) -> None:
+        """Drop what has expired, of so many marks and so many other entries at most that are looked at."""
+        for subject in self.marks.forget(now, most):
+            self.journal.forget(("mark", *subject))
+        for key in self._expiries.expired(now, most, self._expires):
+            kind, name = key
+            del self._entries[kind][name]
+            self.journal.forget(key)
+
+    def _note(self, key: Key, expires: int) -> None:
+        kind, name = key
+        if name not in self._entries[kind]:
+            self._expiries.add(key, expires)
+        self.journal.note(key)
+
+    def _expires(self, key: Key) -> int:
+        kind, name = key
+        if kind == "family":
+            return self._families[name].expires
+        return self._spent[name] if kind == "spent" else self._offers[name].expires

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from tokensvc.errors import TemporarilyUnavailable
 from tokensvc.ledger import Advanced, Changes, Feed, Ledger, Marked, Replayed, Step, Summary, algebra, marks
-from tokensvc.ledger.algebra import Key, Offer, State
+from tokensvc.ledger.algebra import Continuity, Key, Offer, State
 from tokensvc.ledger.exchange import Answer, Exchange, Peer, Question, Report, Unheard
 from tokensvc.ledger.marks import Mark, Minted, Subject
 from tokensvc.observability import log, warn
@@ -106,7 +106,7 @@ class PeeredLedger:
         await asyncio.gather(*ending, return_exceptions=True)
         with suppress(TimeoutError):
             async with asyncio.timeout(MARK_SECONDS):
-                await asyncio.gather(*(self._empty(line) for line in self._lines.values()))
+                await asyncio.gather(*(self._empty(line) for line in self._lines.values()), return_exceptions=True)
         await self._post.close()
         await self._local.close()
 
@@ -147,12 +147,15 @@ class PeeredLedger:
         return advanced
 
     async def mark(self, subject: Subject, mark: Mark, now: int, instead: Subject | None = None) -> Marked:
-        """Peers may mint with clocks that are ahead of this one: what is minted there by now ends with this too."""
-        self._exchange.check_clock(now)
+        """Peers may mint with clocks that are ahead of this one: what is minted there by now ends with this too.
+
+        Not before they have confirmed this clock: a mark from the future is one that nobody takes.
+        """
+        self._exchange.check_ready(now)
         ahead = self._exchange.ahead(now) if mark.not_before >= now else 0
         put = await self._local.mark(subject, Mark(mark.not_before + ahead, mark.expires + ahead), now, instead)
         taken = await self._spread([("mark", *put.subject)])
-        if taken and not any(taken.values()):
+        if not any(taken.values()) and not self._exchange.alone:
             reason = "peers: none of them took the mark, which holds here"
             raise TemporarilyUnavailable("no other replica has heard of it yet: repeat the request", reason=reason)
         return Marked(put.subject, put.mark, taken)
@@ -185,8 +188,8 @@ class PeeredLedger:
     async def settled(self) -> bool:
         return await self._local.settled()
 
-    async def settle(self, now: int) -> None:
-        await self._local.settle(now)
+    async def settle(self, now: int, since: Continuity | None = None) -> None:
+        await self._local.settle(now, since)
 
     async def marks(self, now: int) -> dict[Subject, Mark]:
         return await self._local.marks(now)
@@ -244,7 +247,11 @@ class PeeredLedger:
         while True:
             await line.news.wait()
             line.news.clear()
-            pause = TELL_EVERY if await self._empty(line) else min(2 * pause, LONGEST_PAUSE)
+            told = False
+            # Whatever happens: a peer that is not told any more would hear of everything a second late.
+            with suppress(Exception):
+                told = await self._empty(line)
+            pause = TELL_EVERY if told else min(2 * pause, LONGEST_PAUSE)
             await asyncio.sleep(pause)
 
     # To ask

@@ -73,7 +73,7 @@ class Post:
         async with self._http.stream("POST", url, content=sealed, headers=headers) as response:
             if response.status_code != 200:
                 raise Unheard(f"it answered {response.status_code}")
-            body = b""
+            body = bytearray()
             async for part in response.aiter_bytes():
                 body += part
                 if len(body) > PeerAnswer.longest:
@@ -100,6 +100,8 @@ class Directory:
             try:
                 parts = urlsplit(entry)
                 port = parts.port
+                # Whoever resolves it does the same, and fails for a label that is empty or over 63 characters.
+                (parts.hostname or "").encode("idna")
             except ValueError:
                 raise SettingsError(PEERS, "has an entry that is no URL", _FORM) from None
             if not parts.hostname or parts.query or parts.fragment or "@" in parts.netloc:
@@ -118,13 +120,18 @@ class Directory:
         return tuple(dict.fromkeys((*self._fixed, *found)))
 
     async def look(self) -> Sequence[str]:
-        """A name that cannot be resolved now keeps the addresses that it had."""
+        """A name that cannot be resolved now keeps the addresses that it had.
+
+        Addresses stand for replicas, and who has two of them must not count twice: IPv4 alone where there is any.
+        """
         for name, port in self._found:
             try:
                 found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
-            except OSError:
+            except (OSError, UnicodeError):
                 continue
-            hosts = sorted({str(address[0]) for *_, address in found})
+            families = {family for family, *_ in found}
+            counted = socket.AF_INET if socket.AF_INET in families else socket.AF_INET6
+            hosts = sorted({str(address[0]) for family, *_, address in found if family == counted})
             if hosts:
                 self._found[name, port] = tuple(f"http://{_bracketed(host)}:{port}{self._path}" for host in hosts)
         return self.urls
@@ -139,12 +146,13 @@ def write_question(question: Question) -> PeerQuestion:
         *_write_state(news),
         told=question.news is not None,
         cursor=question.cursor,
+        limit=question.limit,
     )
 
 
 def read_question(question: PeerQuestion) -> Question:
     news = _read_state(question) if question.told else None
-    return Question(question.nonce, question.replica, question.clock, news, question.cursor)
+    return Question(question.nonce, question.replica, question.clock, news, question.cursor, question.limit)
 
 
 def write_answer(answer: Answer) -> PeerAnswer:
@@ -156,6 +164,7 @@ def write_answer(answer: Answer) -> PeerAnswer:
         *_write_state(answer.news),
         version=answer.version,
         caught_up=answer.caught_up,
+        settled=answer.settled,
         accepted=answer.accepted,
         cursor=answer.cursor,
         more=answer.more,
@@ -171,6 +180,7 @@ def read_answer(answer: PeerAnswer) -> Answer:
         answer.clock,
         answer.version,
         answer.caught_up,
+        answer.settled,
         answer.accepted,
         _read_state(answer, since),
         answer.cursor,

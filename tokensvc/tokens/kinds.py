@@ -179,7 +179,8 @@ class PeerMessage(Artefact):
     It lives for as long as a request does, and what it carries may be told again in a later release's form.
     """
 
-    longest: ClassVar[int] = 4_194_304
+    longest: ClassVar[int] = 1_048_576
+    """A page of ledger.exchange is 300 kB, and below this with the longest names that there are."""
 
     nonce: str = claim("n")
     replica: str = claim("r")
@@ -198,6 +199,7 @@ class PeerQuestion(PeerMessage):
 
     told: bool = claim("w", False)
     cursor: str | None = claim("c", None)
+    limit: int = claim("l", 2_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +210,7 @@ class PeerAnswer(PeerMessage):
 
     version: str = claim("v", "")
     caught_up: bool = claim("u", False)
+    settled: bool = claim("z", False)
     accepted: bool = claim("a", False)
     cursor: str = claim("c", "")
     more: bool = claim("l", False)

@@ -30,6 +30,8 @@ OLDEST = 367
 """How many days back a token's key is still derived: the ceiling of lifetimes, and a day for the clock."""
 _HEADER = '{"alg":"dir","enc":"A256GCM","kid":"%s"}'
 _LONGEST_HEADER = 128
+_LONGEST_START = 160
+"""A prefix of up to 8 characters, the kind, and the header."""
 _DAY_NUMBER = re.compile(r"0|[1-9][0-9]{0,5}")
 _KEYS_CACHED = 4096
 _OPENED_CACHED = 8192
@@ -98,6 +100,10 @@ class Sealer:
         opened.uses.opened = now
         artefact: Kind = opened.artefact
         return artefact
+
+    def check_start(self, kind: type[Artefact], start: str, now: int) -> None:
+        """Raises Unsealable where nothing that begins like this is of the kind, so that the rest need not be read."""
+        self._announced(kind.kind, start[:_LONGEST_START].partition("..")[0] + ".", now // DAY)
 
     def client_secret(self, client_id: str) -> str:
         """The secret of a confidential client: it follows from the client_id under the version that sealed that."""

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from tokensvc.commands import CommandFailed, now, print_json, print_table, rfc3339
 from tokensvc.commands.doctor.examination import Examined, Replica, discover, examine
-from tokensvc.commands.doctor.findings import Finding, find, same_marks
+from tokensvc.commands.doctor.findings import Finding, cautions, find, same_marks
 from tokensvc.errors import SettingsError
 
 _SETTLING_SECONDS = 1.0
@@ -74,7 +74,7 @@ def _print(examined: Sequence[Examined], findings: Sequence[Finding]) -> None:
         print_table([_row(one) for one in examined])
     for finding in findings:
         print(f"\n{finding.problem}\n  → {finding.remedy}")
-    for warning in _warnings(examined):
+    for warning in cautions(examined):
         print(f"\nto be done some day: {warning}")
     if not findings:
         print("\nAll replicas agree." if len(examined) > 1 else "\nNothing is wrong.")
@@ -104,11 +104,6 @@ def _print_json(examined: Sequence[Examined], findings: Sequence[Finding]) -> No
         {
             "replicas": [asdict(one) for one in examined],
             "problems": [asdict(finding) for finding in findings],
-            "warnings": _warnings(examined),
+            "warnings": cautions(examined),
         }
     )
-
-
-def _warnings(examined: Sequence[Examined]) -> list[str]:
-    """What concerns the rings of all alike, said once."""
-    return list(dict.fromkeys(warning for one in examined if isinstance(one, Replica) for warning in one.warnings))

@@ -14,6 +14,7 @@ from tokensvc.settings import Settings, variable_name
 
 TOLERANCE = 1_000
 """How far a clock may be off the others', in milliseconds, before it is worth a word."""
+PAIR = 2
 _NOT_BY_DIGEST = frozenset(
     map(variable_name, ("issuer", "keys", "client_keys", "ledger", "peers", "peers_bootstrap", "trusted_proxies"))
 )
@@ -40,6 +41,18 @@ def find(examined: Sequence[Examined], earlier: Sequence[Examined] = ()) -> list
     if not replicas:
         return silent
     return [*silent, *(found for check in _CHECKS for found in check(replicas)), *_marks(replicas, before)]
+
+
+def cautions(examined: Sequence[Examined]) -> list[str]:
+    """What is in order as long as nothing fails, and for the rings of all alike what is to be done, each said once."""
+    replicas = [one for one in examined if isinstance(one, Replica)]
+    said = [warning for one in replicas for warning in one.warnings]
+    if any(len(_fleet(one)) == PAIR for one in replicas):
+        said.append(
+            "two replicas do not survive the loss of one: the other answers 503 to revocations, and then to "
+            "introspection; run three"
+        )
+    return list(dict.fromkeys(said))
 
 
 def same_marks(examined: Sequence[Examined]) -> bool:
@@ -163,6 +176,11 @@ def _marks(replicas: Sequence[Replica], before: Sequence[Replica]) -> Iterator[F
 
 
 _CHECKS = (_readiness, _reloads, _versions, _issuers, _rings, _settings, _ledgers, _clocks, _peers)
+
+
+def _fleet(replica: Replica) -> set[str]:
+    """Itself and its peers, none of them twice though its own address may be among theirs; itself where it has none."""
+    return {replica.replica, *(peer.replica or peer.url for peer in replica.peers)}
 
 
 def _ring(replica: Replica, ring: str) -> list[Version]:

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from tokensvc.ledger import Advanced, Changes, Feed, Marked, Step, Summary, book
-from tokensvc.ledger.algebra import Key, Offer, State
+from tokensvc.ledger.algebra import Continuity, Key, Offer, State
 from tokensvc.ledger.journal import read_cursor, write_cursor
-from tokensvc.ledger.marks import Mark, Marks, Minted, Subject
+from tokensvc.ledger.marks import MAX_AHEAD, Mark, Marks, Minted, Subject
 from tokensvc.ledger.sqlite.connection import connect, unavailable
 from tokensvc.ledger.sqlite.rows import TABLES, Mirror, Rows
-from tokensvc.ledger.sqlite.writer import ORPHANED, SWEEP_EVERY, Job, Writer
+from tokensvc.ledger.sqlite.writer import ORPHANED, Job, Writer
 
 Result = TypeVar("Result")
 
@@ -43,7 +43,6 @@ class SqliteLedger:
             raise unavailable(error) from error
         self.epoch = self._writer.epoch
         self._looked = False
-        self._swept = now
         self._latest = max(now, self._writer.begun)
         self._closed = False
         self._writer.start()
@@ -97,8 +96,8 @@ class SqliteLedger:
     async def settled(self) -> bool:
         return await self._write(lambda entries: bool(entries.meta("settled")), self._latest)
 
-    async def settle(self, now: int) -> None:
-        await self._write(lambda entries: entries.put_meta("settled", 1), now)
+    async def settle(self, now: int, since: Continuity | None = None) -> None:
+        await self._write(lambda entries: entries.settle(since), now)
 
     async def marks(self, now: int) -> dict[Subject, Mark]:
         return {subject: mark for subject, mark in self._marks() if mark.expires > now}
@@ -143,9 +142,7 @@ class SqliteLedger:
     async def _write(self, step: "Callable[[Rows], Result]", now: int) -> Result:
         if self._closed:
             raise unavailable(OSError("it is closed"))
-        if now - self._swept > SWEEP_EVERY:
-            self._swept = now
-            self._mirror.marks.forget(now)
+        self._mirror.marks.forget(now - MAX_AHEAD)
         done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._writer.put(Job(step, now, done))
         return await done

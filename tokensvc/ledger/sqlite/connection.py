@@ -27,7 +27,6 @@ CREATE TABLE IF NOT EXISTS spent (
 CREATE TABLE IF NOT EXISTS offers (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, code TEXT NOT NULL UNIQUE,
     request TEXT NOT NULL, expires INTEGER NOT NULL, decision TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS marks_highest ON marks (not_before);
 CREATE INDEX IF NOT EXISTS families_expire ON families (expires);
 CREATE INDEX IF NOT EXISTS spent_expire ON spent (expires);
 """

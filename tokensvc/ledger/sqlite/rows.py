@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from tokensvc.ledger import algebra
 from tokensvc.ledger.algebra import Continuity, Family, Offer, State
-from tokensvc.ledger.marks import Mark, Marks, Subject, subject_text
+from tokensvc.ledger.marks import MAX_AHEAD, Mark, Marks, Subject, subject_text
 
 TABLES = {
     "marks": "subject, not_before, expires",
@@ -31,8 +31,10 @@ class Rows:
         self._mirror = Mirror(connection)
         self.marked = False
 
-    def look(self) -> None:
+    def look(self, now: int) -> None:
+        """At the start of a transaction, each of which forgets a few of the mirrored marks that have expired."""
         self._mirror.look()
+        self._mirror.marks.forget(now - MAX_AHEAD)
 
     def look_again(self) -> None:
         """After a rollback: the mirror may have what the file has not."""
@@ -48,6 +50,11 @@ class Rows:
         self.put_meta("spent_since", continuity.spent_since)
         self.put_meta("marks_since", continuity.marks_since)
         self._mirror.catch_up()
+
+    def settle(self, since: Continuity | None) -> None:
+        self.put_meta("settled", 1)
+        if since:
+            self.continuity = since
 
     def meta(self, name: str) -> int | None:
         row = self._execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
@@ -137,7 +144,6 @@ class Rows:
         return _state(found, self.continuity), reached, left == 0
 
     def forget(self, now: int) -> None:
-        self._mirror.marks.forget(now)
         for table in TABLES:
             self._execute(f"DELETE FROM {table} WHERE expires <= ?", (now,))  # noqa: S608  # names of our own
 

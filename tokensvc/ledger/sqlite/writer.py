@@ -136,7 +136,7 @@ class Writer:
         now = max((job.now for job in batch), default=self._beaten)
         before = self._connection.total_changes
         self._connection.execute("BEGIN IMMEDIATE")
-        self._book.look()
+        self._book.look(now)
         outcomes = [_attempt(job, self._book) for job in batch]
         self._sweep(now)
         self._unwitnessed |= self._connection.total_changes > before
