@@ -27,7 +27,7 @@ test: .venv/test ## get the parts that tests need, then lint, types, import cont
 	@$(bin)/python -m tests.parts
 	@$(MAKE) --no-print-directory lint
 	@$(bin)/coverage erase
-	$(bin)/coverage run -m pytest -n $(WORKERS) --dist loadfile
+	$(bin)/coverage run -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 	@$(bin)/coverage combine -q
 	$(bin)/coverage report
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -14,6 +15,8 @@ from tests import parts
 BASE = hypothesis.settings.get_profile("ci" if os.environ.get("CI") else "default")
 hypothesis.settings.register_profile("tokensvc", BASE, deadline=None)
 hypothesis.settings.load_profile("tokensvc")
+
+LONGEST = ("fleet", "flows", "commands", "ledger", "browser", "interop")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -35,7 +38,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         raise pytest.UsageError(f"under CI no part may be missing: {', '.join(sorted(missing))}")
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = kept
+    # A file goes to one worker as a whole: the longest come first, or one of them would be waited for at the end.
+    items[:] = sorted(kept, key=lambda item: _place(item.path))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -46,6 +50,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("figures")
         for line in sorted(lines):
             terminalreporter.write_line(line)
+
+
+def _place(path: Path) -> int:
+    """The folders whose tests start many processes, and then the others in their order."""
+    folder = path.relative_to(Path(__file__).parent).parts[0]
+    return LONGEST.index(folder) if folder in LONGEST else len(LONGEST)
 
 
 def _needs(item: pytest.Item) -> set[str]:
