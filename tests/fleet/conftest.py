@@ -11,7 +11,7 @@ Figures = Callable[[str], None]
 
 @pytest.fixture(autouse=True)
 def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Replicas under load run without coverage, which would be most of their work; other tests measure the same code."""
+    """Replicas under load run without coverage, which would be most of their work: other tests measure the code."""
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
 
 
