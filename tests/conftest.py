@@ -17,6 +17,10 @@ hypothesis.settings.register_profile("tokensvc", BASE, deadline=None)
 hypothesis.settings.load_profile("tokensvc")
 
 LONGEST = ("fleet", "flows", "commands", "ledger", "browser", "interop")
+MEASURED = {"commands"}
+COVERAGE = "COVERAGE_PROCESS_CONFIG"
+"""By this variable coverage measures the processes that tests start."""
+COVERAGE_CONFIG = os.environ.get(COVERAGE)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -42,6 +46,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = sorted(kept, key=lambda item: _place(item.path))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Replicas run without coverage, which would be half of their work: what runs in this process measures the code.
+
+    But for commands, which nothing else runs.
+    """
+    if COVERAGE_CONFIG and _folder(item.path) in MEASURED:
+        os.environ[COVERAGE] = COVERAGE_CONFIG
+    else:
+        os.environ.pop(COVERAGE, None)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What tests measured, by the property `figures` of their reports: it comes from other processes too."""
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
@@ -54,8 +70,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def _place(path: Path) -> int:
     """The folders whose tests start many processes, and then the others in their order."""
-    folder = path.relative_to(Path(__file__).parent).parts[0]
-    return LONGEST.index(folder) if folder in LONGEST else len(LONGEST)
+    return LONGEST.index(folder) if (folder := _folder(path)) in LONGEST else len(LONGEST)
+
+
+def _folder(path: Path) -> str:
+    return path.relative_to(Path(__file__).parent).parts[0]
 
 
 def _needs(item: pytest.Item) -> set[str]:

@@ -9,12 +9,6 @@ import pytest
 Figures = Callable[[str], None]
 
 
-@pytest.fixture(autouse=True)
-def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Replicas under load run without coverage, which would be most of their work: other tests measure the code."""
-    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
-
-
 @pytest.fixture
 def figures(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Figures:
     """Say a line of figures: to who looks with -s, and to the summary at the end."""
