@@ -19,7 +19,7 @@ from benchmarks import rival
 from benchmarks.load import FORM, Chain, Refreshes, Registrations, Repeats, ask, post
 from benchmarks.process import Server
 from tests import replica
-from tokensvc import app
+from tokensvc import assembly
 from tokensvc.identity import Identity, credential_of
 from tokensvc.settings import PREFIX, Settings
 from tokensvc.tokens.kinds import AccessToken, RefreshToken, client_handle, digest, new_family
@@ -95,7 +95,7 @@ class Service:
     def _seal(self, kind: type[AccessToken] | type[RefreshToken]) -> tuple[str, list[str]]:
         """A client that registers, and tokens of a person that let it in."""
         client_id, now = _register(self.server), time.time_ns() // 1_000_000
-        sealer = app.sealer(self.settings, now)
+        sealer = assembly.sealer(self.settings, now)
         tokens = (
             kind(
                 family=new_family(),

@@ -12,7 +12,7 @@ import pytest
 
 from tests.endpoints.local import ISSUER, NOW, Service
 from tests.replica import API_KEY, REDIRECT_URI, api_key_entry, ring_entry, tokens
-from tokensvc import app
+from tokensvc import app, assembly
 from tokensvc.errors import SettingsError, TemporarilyUnavailable
 from tokensvc.ledger.algebra import Continuity
 from tokensvc.ledger.memory import MemoryLedger
@@ -82,7 +82,7 @@ def test_settings_that_can_be_used_are_checked_without_opening_anything(tmp_path
     ],
 )
 def test_three_slashes_are_relative_and_four_absolute(ledger: str, path: Path | None) -> None:
-    assert app.ledger_path(load(ledger=ledger)) == path
+    assert assembly.ledger_path(load(ledger=ledger)) == path
 
 
 def test_memory_ledger_begins_with_the_clock() -> None:
@@ -114,15 +114,15 @@ def test_marks_by_configuration_hold_from_the_start() -> None:
 
 
 def test_lifetimes_are_in_milliseconds() -> None:
-    lifetimes = app.lifetimes(load(code_ttl=1, access_ttl=2, refresh_ttl=3, refresh_max_ttl=4))
+    lifetimes = assembly.lifetimes(load(code_ttl=1, access_ttl=2, refresh_ttl=3, refresh_max_ttl=4))
     assert (lifetimes.code, lifetimes.access, lifetimes.refresh, lifetimes.refresh_max) == (1000, 2000, 3000, 4000)
 
 
 def test_longest_lifetime_is_that_of_any_client() -> None:
     own = json.dumps([CLIENT | {"access_ttl": 5_000_000}])
-    assert app.longest_lifetime(load()) == 30 * 86_400_000
-    assert app.longest_lifetime(load(clients=own)) == 5_000_000_000
-    assert app.longest_lifetime(load(refresh_ttl=1, access_ttl=2, code_ttl=3)) == 3000
+    assert assembly.longest_lifetime(load()) == 30 * 86_400_000
+    assert assembly.longest_lifetime(load(clients=own)) == 5_000_000_000
+    assert assembly.longest_lifetime(load(refresh_ttl=1, access_ttl=2, code_ttl=3)) == 3000
 
 
 def test_prefix_is_that_of_every_artefact() -> None:

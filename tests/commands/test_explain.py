@@ -23,7 +23,7 @@ from tests.replica import (
     ring_entry,
     settings,
 )
-from tokensvc import app
+from tokensvc import assembly
 from tokensvc.commands import now
 from tokensvc.settings import Settings
 from tokensvc.tokens.kinds import AccessToken, client_handle
@@ -167,7 +167,7 @@ def test_every_reason_is_told(replica: Replica, issued: Tokens) -> None:
 def issued_before(environment: Mapping[str, str], token: str, milliseconds: int, lifetime: int) -> str:
     """The token as a replica could have sealed it that long ago."""
     values = {name.removeprefix("TOKENSVC_").lower(): value for name, value in environment.items()}
-    sealer = app.sealer(Settings.model_validate(values), now())
+    sealer = assembly.sealer(Settings.model_validate(values), now())
     opened = sealer.unseal(AccessToken, token, now())
     return sealer.seal(replace(opened, authorized_at=now() - milliseconds, lifetime=lifetime), now())
 

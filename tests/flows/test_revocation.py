@@ -34,7 +34,7 @@ from tests.replica import (
     wait_for,
     wait_until,
 )
-from tokensvc import app
+from tokensvc import assembly
 from tokensvc.settings import Settings
 from tokensvc.tokens.kinds import AccessToken
 
@@ -107,7 +107,7 @@ def authorized_at(replica: Replica, access: str) -> int:
     variables = replica.environment.items()
     fields = {name.removeprefix("TOKENSVC_").lower(): value for name, value in variables}
     now = time.time_ns() // 1_000_000
-    return app.sealer(Settings.model_validate(fields), now).unseal(AccessToken, access, now).authorized_at
+    return assembly.sealer(Settings.model_validate(fields), now).unseal(AccessToken, access, now).authorized_at
 
 
 def test_a_sign_in_is_lifted_over_a_mark_that_lies_ahead_of_the_clock(start: Start) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from collections.abc import Mapping
@@ -40,15 +41,15 @@ def basic(name: str, secret: str) -> str:
 def test_public_client_names_itself() -> None:
     credentials = ClientCredentials.parse(None, "public", None)
     assert (credentials.client_ids, credentials.secrets, credentials.basic) == (("public",), (), False)
-    assert authenticate(credentials, clients(PUBLIC), NOW) == PUBLIC
+    assert asyncio.run(authenticate(credentials, clients(PUBLIC), NOW)) == PUBLIC
 
 
 def test_secret_in_the_body_is_taken_as_it_is() -> None:
     credentials = ClientCredentials.parse(None, "id", SECRET)
-    assert authenticate(credentials, clients(confidential("id")), NOW).client_id == "id"
+    assert asyncio.run(authenticate(credentials, clients(confidential("id")), NOW)).client_id == "id"
     encoded = ClientCredentials.parse(None, "id", quote(SECRET, safe=""))
     with pytest.raises(InvalidClient):
-        authenticate(encoded, clients(confidential("id")), NOW)
+        asyncio.run(authenticate(encoded, clients(confidential("id")), NOW))
 
 
 @pytest.mark.parametrize("client_id", ["id", "a.b-c_d~e", "https://app.example/client", "a+b", "a%2Bb", "a:b"])
@@ -60,7 +61,7 @@ def test_basic_is_taken_percent_encoded_or_as_it_is(client_id: str) -> None:
     for name, secret in spelled:
         credentials = ClientCredentials.parse(basic(name, secret), None, None)
         assert credentials.basic
-        assert authenticate(credentials, known, NOW).client_id == client_id
+        assert asyncio.run(authenticate(credentials, known, NOW)).client_id == client_id
 
 
 @given(st.text(min_size=1, max_size=20), st.text(min_size=1, max_size=20))
@@ -73,14 +74,17 @@ def test_any_name_and_secret_survive_encoding(name: str, secret: str) -> None:
 def test_spelling_that_is_known_wins_over_one_that_is_not() -> None:
     """A name that looks encoded may be one that is not."""
     credentials = ClientCredentials.parse(basic("a%2Bb", SECRET), None, None)
-    assert authenticate(credentials, clients(confidential("a%2Bb"), confidential("a+b")), NOW).client_id == "a%2Bb"
-    assert authenticate(credentials, clients(confidential("a+b")), NOW).client_id == "a+b"
+    assert (
+        asyncio.run(authenticate(credentials, clients(confidential("a%2Bb"), confidential("a+b")), NOW)).client_id
+        == "a%2Bb"
+    )
+    assert asyncio.run(authenticate(credentials, clients(confidential("a+b")), NOW)).client_id == "a+b"
 
 
 def test_client_id_may_stand_in_the_body_too_if_equal() -> None:
     for name in ("a+b", "a%2Bb"):
         credentials = ClientCredentials.parse(basic(name, SECRET), "a+b", None)
-        assert authenticate(credentials, clients(confidential("a+b")), NOW).client_id == "a+b"
+        assert asyncio.run(authenticate(credentials, clients(confidential("a+b")), NOW)).client_id == "a+b"
     for client_id, client_secret in (("other", None), ("a+b", SECRET), (None, SECRET), ("a+b", "")):
         with pytest.raises(InvalidRequest):
             ClientCredentials.parse(basic("a+b", SECRET), client_id, client_secret)
@@ -94,7 +98,7 @@ def test_wrong_secret_is_refused_in_either_way(secret: str) -> None:
         ClientCredentials.parse(None, "id", None),
     ):
         with pytest.raises(InvalidClient) as refusal:
-            authenticate(credentials, clients(confidential("id")), NOW)
+            asyncio.run(authenticate(credentials, clients(confidential("id")), NOW))
         assert refusal.value.basic is credentials.basic
         assert SECRET not in refusal.value.reason
 
@@ -104,14 +108,14 @@ def test_empty_secret_is_nobodys() -> None:
     broken = replace(PUBLIC, client_id="id", method="client_secret_basic", secret_hash=b"")
     for credentials in (ClientCredentials.parse(None, "id", ""), ClientCredentials.parse(basic("id", ""), None, None)):
         with pytest.raises(InvalidClient):
-            authenticate(credentials, clients(broken), NOW)
+            asyncio.run(authenticate(credentials, clients(broken), NOW))
 
 
 def test_unknown_client_is_refused_like_a_wrong_secret() -> None:
     with pytest.raises(InvalidClient) as unknown:
-        authenticate(ClientCredentials.parse(None, "unknown", SECRET), clients(), NOW)
+        asyncio.run(authenticate(ClientCredentials.parse(None, "unknown", SECRET), clients(), NOW))
     with pytest.raises(InvalidClient) as wrong:
-        authenticate(ClientCredentials.parse(None, "id", "wrong"), clients(confidential("id")), NOW)
+        asyncio.run(authenticate(ClientCredentials.parse(None, "id", "wrong"), clients(confidential("id")), NOW))
     assert unknown.value.description == wrong.value.description
     with pytest.raises(InvalidClient):
         ClientCredentials.parse(None, None, SECRET)

@@ -5,7 +5,7 @@ import asyncio
 import re
 from typing import Any
 
-from tokensvc import app, settings
+from tokensvc import assembly, settings
 from tokensvc.commands import CommandFailed, now, print_facts, print_json, read_argument, rfc3339
 from tokensvc.commands.admin_client import ask
 from tokensvc.identity import IdentityEnded
@@ -78,9 +78,9 @@ def _kind(value: str, loaded: Settings) -> type[Artefact]:
 def _version(kind: type[Artefact], value: str, loaded: Settings, moment: int) -> str:
     """Which version of which ring sealed it, and on which day. CommandFailed where that one is not there."""
     variable = "TOKENSVC_CLIENT_KEYS" if kind is ClientId else "TOKENSVC_KEYS"
-    ring = app.rings(loaded, moment)[variable]
+    ring = assembly.rings(loaded, moment)[variable]
     try:
-        kid, _, day = app.sealer(loaded, moment).version_of(value).partition(".")
+        kid, _, day = assembly.sealer(loaded, moment).version_of(value).partition(".")
     except Unsealable:
         raise CommandFailed(f"this {_KINDS[kind]} is damaged, or was not sealed by this service") from None
     version = ring.get(kid)
@@ -98,7 +98,7 @@ def _version(kind: type[Artefact], value: str, loaded: Settings, moment: int) ->
 
 def _open(kind: type[Artefact], value: str, loaded: Settings, moment: int) -> Artefact:
     try:
-        return app.sealer(loaded, moment).unseal(kind, value, moment)
+        return assembly.sealer(loaded, moment).unseal(kind, value, moment)
     except Unsealable as error:
         raise CommandFailed(
             f"this {_KINDS[kind]} does not open: {error}. It is damaged, or sealed under another TOKENSVC_ISSUER or a "
@@ -156,7 +156,7 @@ async def _refusals(grant: Grant, loaded: Settings, moment: int) -> list[str]:
 
 def _end(grant: Grant, loaded: Settings) -> int:
     """When the present lifetimes of its client end it."""
-    general = app.lifetimes(loaded)
+    general = assembly.lifetimes(loaded)
     clients = parse_clients(loaded.clients.get_secret_value(), general).values()
     own: Lifetimes = next((client.lifetimes for client in clients if client.handle == grant.client), general)
     return own.end_of(grant)

@@ -70,14 +70,14 @@ def run_status(options: argparse.Namespace) -> None:
 def _of_environment() -> dict[str, Any]:
     """What /admin/keys would say of the rings here, but for their use."""
     # Here, since they bring along all that the service is made of, which a new key does not need.
-    from tokensvc import app, settings
+    from tokensvc import assembly, settings
     from tokensvc.tokens import ring_report
     from tokensvc.tokens.use import KeyUse
 
     loaded = settings.load()
     moment = now()
-    longest = app.longest_lifetime(loaded)
-    versions = ring_report.report(app.rings(loaded, moment), KeyUse(), longest, moment)
+    longest = assembly.longest_lifetime(loaded)
+    versions = ring_report.report(assembly.rings(loaded, moment), KeyUse(), longest, moment)
     return {
         "longest_lifetime": longest,
         "versions": [asdict(version) for version in versions],

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import uvicorn
 
-from tokensvc import app, settings
+from tokensvc import app, assembly, settings
 from tokensvc.commands import CommandFailed, development, now
 from tokensvc.commands.connection import HttpProtocol
 from tokensvc.commands.server import Server
@@ -118,7 +118,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _check(loaded: Settings, workers: int) -> None:
     """Refuse before the first worker starts what every worker would refuse."""
-    path = app.ledger_path(loaded)
+    path = assembly.ledger_path(loaded)
     if path is None and workers > 1:
         remedy = "Use sqlite:///PATH for several workers, or --workers 1"
         raise SettingsError("TOKENSVC_LEDGER", "is memory://, which one process alone can hold", remedy)

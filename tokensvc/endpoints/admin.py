@@ -19,7 +19,7 @@ async def revoke(request: Request) -> Response:
     guard_admin(request, service)
     body = await read_json(request)
     now = service.clock()
-    return await end(_subject(body, service, now), service, now)
+    return await end(await _subject(body, service, now), service, now)
 
 
 async def end(subject: Subject, service: Service, now: int) -> Response:
@@ -64,7 +64,7 @@ def guard_admin(request: Request, service: Service) -> None:
     guard(request, service, service.admin, (credential,) if credential else (), "admin")
 
 
-def _subject(body: Any, service: Service, now: int) -> Subject:
+async def _subject(body: Any, service: Service, now: int) -> Subject:
     """Raises InvalidRequest."""
     if not isinstance(body, dict):
         raise InvalidRequest("the body is a JSON object")
@@ -73,21 +73,21 @@ def _subject(body: Any, service: Service, now: int) -> Subject:
     if not isinstance(kind, str) or not isinstance(name, str):
         raise InvalidRequest("kind and subject are strings")
     if kind == "client":
-        name = _handle(name, service, now)
+        name = await _handle(name, service, now)
     if kind == "user-client":
-        name = f"{name}/{_handle(body.get('client'), service, now)}"
+        name = f"{name}/{await _handle(body.get('client'), service, now)}"
     try:
         return parse_subject(kind, name)
     except ValueError as error:
         raise InvalidRequest(str(error)) from None
 
 
-def _handle(client: Any, service: Service, now: int) -> str:
+async def _handle(client: Any, service: Service, now: int) -> str:
     """A client by its client_id, or by its handle already. Raises InvalidRequest."""
     if not isinstance(client, str) or not client:
         raise InvalidRequest("client is a client_id or a client handle")
     try:
-        return service.server.clients.find(client, now).handle
+        return (await service.server.clients.find(client, now)).handle
     except UnknownClient:
         if len(client) == len(client_handle("")):
             return client

@@ -72,7 +72,7 @@ async def _ask(request: Request) -> Response:
     service = service_of(request)
     now = service.clock()
     parameters = _parse(request)
-    client, address = _return_address(parameters.values, service.server, now)
+    client, address = await _return_address(parameters.values, service.server, now)
     try:
         authorization = check(parameters.check(), client, address, service.server)
     except OAuthError as error:
@@ -119,12 +119,12 @@ def _parse(request: Request) -> Parameters:
     return parameters
 
 
-def _return_address(
+async def _return_address(
     parameters: Mapping[str, str], server: AuthorizationServer, now: int
 ) -> tuple[Client, ReturnAddress]:
     """The client, and where its answer goes; a page for the person where that cannot be known."""
     try:
-        return return_address(parameters, server, now)
+        return await return_address(parameters, server, now)
     except UnknownClient as error:
         message = "The app uses a registration that this server does not know. It may be from before a change here."
         hint = "Remove this server in the app and add it again, so that the app registers anew."

@@ -3,9 +3,9 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tokensvc.endpoints.client_authentication import authenticate_client
 from tokensvc.endpoints.http import NO_STORE, read_form
 from tokensvc.endpoints.service import service_of
-from tokensvc.endpoints.token import authenticate_client
 from tokensvc.errors import InvalidGrant, InvalidRequest, OAuthError, TemporarilyUnavailable
 from tokensvc.ledger import marks
 from tokensvc.ledger.marks import Mark, Subject
@@ -22,7 +22,7 @@ async def revoke(request: Request) -> Response:
     try:
         parameters = (await read_form(request)).check()
         now = service.clock()
-        client = authenticate_client(request, parameters, service, now)
+        client = await authenticate_client(request, parameters, service, now)
         handle = client.handle
         if "token" not in parameters:
             raise InvalidRequest("token is missing")

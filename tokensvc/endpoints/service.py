@@ -8,6 +8,7 @@ from starlette.requests import Request
 from tokensvc.endpoints.attempts import Attempts
 from tokensvc.endpoints.secrets import Secrets
 from tokensvc.errors import InvalidToken
+from tokensvc.grants.token_request import GrantType
 from tokensvc.observability import warn
 from tokensvc.protocol.registration_policy import RegistrationPolicy
 from tokensvc.protocol.resource_indicator import Resource
@@ -38,8 +39,8 @@ class Replica:
 class Service:
     """One set of settings in force. `clock` gives milliseconds since the epoch; an endpoint reads it once a request.
 
-    `longest` is the longest lifetime of any code or token, in milliseconds; `digests` are those of the settings, by
-    variable.
+    `grant_types` are advertised and accepted, by name. `longest` is the longest lifetime of any code or token, in
+    milliseconds; `digests` are those of the settings, by variable.
     """
 
     server: AuthorizationServer
@@ -48,6 +49,7 @@ class Service:
     registration: RegistrationPolicy
     introspection: Secrets
     admin: Secrets
+    grant_types: Mapping[str, GrantType]
     replica: Replica
     longest: int
     digests: Mapping[str, str]

@@ -1,14 +1,14 @@
 """`POST /token`: the token endpoint (OAuth 2.1 §3.2)."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tokensvc.endpoints.http import NO_STORE, JsonResponse, header, read_form
-from tokensvc.endpoints.service import Service, address_of, service_of
+from tokensvc.endpoints.client_authentication import authenticate_client
+from tokensvc.endpoints.http import NO_STORE, JsonResponse, read_form
+from tokensvc.endpoints.service import service_of
 from tokensvc.errors import (
-    InvalidClient,
     InvalidGrant,
     InvalidRequest,
     OAuthError,
@@ -16,20 +16,9 @@ from tokensvc.errors import (
     TemporarilyUnavailable,
     UnsupportedGrantType,
 )
-from tokensvc.grants import authorization_code, refresh_token
-from tokensvc.grants.minting import Issued
+from tokensvc.grants.issued import Issued
+from tokensvc.grants.token_request import GrantType, TokenRequest
 from tokensvc.observability import log, warn
-from tokensvc.protocol.client import Client
-from tokensvc.protocol.client_authentication import ClientCredentials, authenticate
-from tokensvc.protocol.server import AuthorizationServer
-
-GrantType = Callable[[Mapping[str, str], Client, AuthorizationServer, int], Awaitable[Issued]]
-
-GRANT_TYPES: dict[str, GrantType] = {
-    "authorization_code": authorization_code.grant,
-    "refresh_token": refresh_token.grant,
-}
-"""What is advertised and what is accepted, in one table."""
 
 _EVENTS = {"advanced": "token issued", "trusted": "token issued on trust", "repeated": "token repeated"}
 
@@ -42,12 +31,12 @@ async def token(request: Request) -> Response:
         # Not before the request is whole: whoever holds its end back must not stop the clock.
         now = service.clock()
         await service.server.ledger.ready(now)
-        grant = _grant(parameters.get("grant_type", ""))
+        grant = _grant(parameters.get("grant_type", ""), service.grant_types)
         # Logged once it is known to be one: anything may stand there, a secret too.
         grant_type = parameters["grant_type"]
-        authenticated = authenticate_client(request, parameters, service, now)
+        authenticated = await authenticate_client(request, parameters, service, now)
         client = authenticated.handle
-        issued = await grant(parameters, authenticated, service.server, now)
+        issued = await grant(TokenRequest(parameters, authenticated, now), service.server)
     except TemporarilyUnavailable:
         raise
     except OAuthError as error:
@@ -65,34 +54,18 @@ def _warn(error: OAuthError, grant_type: str, client: str) -> None:
     warn(event, grant_type=grant_type, client=client, family=family, error=error.error, reason=error.reason)
 
 
-def authenticate_client(request: Request, parameters: Mapping[str, str], service: Service, now: int) -> Client:
-    """The client of a request. Raises InvalidClient; TooManyRequests after many wrong secrets from one address."""
-    credentials = ClientCredentials.parse(
-        header(request.scope, b"authorization"), parameters.get("client_id"), parameters.get("client_secret")
-    )
-    address = address_of(request)
-    if credentials.secrets:
-        service.attempts.check("client secret", address)
-    try:
-        return authenticate(credentials, service.server.clients, now)
-    except InvalidClient:
-        if credentials.secrets:
-            service.attempts.failed("client secret", address)
-        raise
-
-
-def _grant(grant_type: str) -> GrantType:
+def _grant(grant_type: str, known: Mapping[str, GrantType]) -> GrantType:
     if not grant_type:
         raise InvalidRequest("grant_type is missing")
-    if grant_type not in GRANT_TYPES:
+    if grant_type not in known:
         raise UnsupportedGrantType("grant_type is not supported")
-    return GRANT_TYPES[grant_type]
+    return known[grant_type]
 
 
 def _response(issued: Issued) -> dict[str, str | int]:
     response: dict[str, str | int] = {
         "access_token": issued.access_token,
-        "token_type": "Bearer",
+        "token_type": issued.token_type,
         "expires_in": issued.expires_in,
         "scope": issued.scope,
     }

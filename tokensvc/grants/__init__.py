@@ -1,1 +1,1 @@
-"""Grant types (RFC 6749 §1.3), a file each. A grant turns the parameters of a token request into tokens, or raises."""
+"""Grant types (RFC 6749 §1.3), a file each. A grant turns a token request into tokens, or raises."""

@@ -1,11 +1,10 @@
 """The authorization code grant (OAuth 2.1 §4.1): a code for a person's approval, tokens for a code."""
 
-from collections.abc import Mapping
-
 from tokensvc.errors import InvalidGrant, InvalidRequest
-from tokensvc.grants.minting import Issued, advance, check_client, check_resource, mint, open_parent, refusal
+from tokensvc.grants.issued import Issued
+from tokensvc.grants.minting import advance, check_client, check_resource, mint, open_parent, refusal
+from tokensvc.grants.token_request import TokenRequest
 from tokensvc.identity import SignedIn
-from tokensvc.protocol.client import Client
 from tokensvc.protocol.pkce import check_verifier
 from tokensvc.protocol.server import AuthorizationServer
 from tokensvc.tokens.kinds import (
@@ -42,8 +41,9 @@ async def approve(
     return server.sealer.seal(code, now), code
 
 
-async def grant(parameters: Mapping[str, str], client: Client, server: AuthorizationServer, now: int) -> Issued:
+async def grant(request: TokenRequest, server: AuthorizationServer) -> Issued:
     """Redeem a code (§4.1.3). Nothing is used up by a request that does not come from the code's own client."""
+    parameters, client, now = request.parameters, request.client, request.now
     if "code" not in parameters:
         raise InvalidRequest("code is missing")
     code = open_parent(AuthorizationCode, parameters["code"], server, now)
@@ -58,7 +58,7 @@ async def grant(parameters: Mapping[str, str], client: Client, server: Authoriza
     except InvalidGrant as error:
         raise refusal(AuthorizationCode, error.reason, code) from None
     check_resource(parameters.get("resource"), code, server)
-    return mint(code, await advance(code, client, server, now), client, server, now, code.scope)
+    return mint(code, await advance(code, request, server), request, server, code.scope)
 
 
 def _redirect_digest(redirect_uri: str) -> str:

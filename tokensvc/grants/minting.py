@@ -1,9 +1,10 @@
 """What a step of a family yields: an access token and, for a client that has the grant, the next refresh token."""
 
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from tokensvc.errors import InvalidGrant, InvalidTarget, ReplayedGrant
+from tokensvc.grants.issued import Issued
+from tokensvc.grants.token_request import TokenRequest
 from tokensvc.identity import IdentityEnded
 from tokensvc.ledger import Advanced, Replayed, Step
 from tokensvc.ledger.marks import Dead
@@ -13,19 +14,6 @@ from tokensvc.tokens.artefact import Unsealable
 from tokensvc.tokens.kinds import AccessToken, AuthorizationCode, Grant, RefreshToken
 
 Parent = TypeVar("Parent", AuthorizationCode, RefreshToken)
-
-
-@dataclass(frozen=True, slots=True)
-class Issued:
-    """The token response (RFC 6749 §5.1), and what the log says of it. `expires_in` is in seconds."""
-
-    access_token: str = field(repr=False)
-    expires_in: int
-    scope: str
-    refresh_token: str | None = field(repr=False)
-    family: str
-    generation: int
-    outcome: str
 
 
 def open_parent(kind: type[Parent], value: str, server: AuthorizationServer, now: int) -> Parent:
@@ -40,9 +28,10 @@ def open_parent(kind: type[Parent], value: str, server: AuthorizationServer, now
 
 
 async def advance(
-    parent: AuthorizationCode | RefreshToken, client: Client, server: AuthorizationServer, now: int
+    parent: AuthorizationCode | RefreshToken, request: TokenRequest, server: AuthorizationServer
 ) -> Advanced:
     """Ask whether the person's credential still stands, then use the parent. Raises InvalidGrant."""
+    client, now = request.client, request.now
     try:
         await server.identities.confirm(parent.credential, parent.identity, now)
         generation = parent.generation if isinstance(parent, RefreshToken) else 0
@@ -58,8 +47,9 @@ async def advance(
         raise ReplayedGrant(description, reason=f"replayed: {replayed}", family=parent.family) from None
 
 
-def mint(parent: Grant, step: Advanced, client: Client, server: AuthorizationServer, now: int, scope: str) -> Issued:
+def mint(parent: Grant, step: Advanced, request: TokenRequest, server: AuthorizationServer, scope: str) -> Issued:
     """The artefacts of the head. A child is never older than its parent, and its expiry counts from now."""
+    client, now = request.client, request.now
     issued_after = max(now, parent.iat) - parent.authorized_at
     access_exp, refresh_exp = _access_expiry(client, now), _refresh_expiry(parent, client, now)
 

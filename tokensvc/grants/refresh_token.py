@@ -1,16 +1,16 @@
 """The refresh token grant (OAuth 2.1 §4.3): every use rotates, and a repeat inside the grace window gets the head."""
 
-from collections.abc import Mapping
-
 from tokensvc.errors import InvalidRequest
-from tokensvc.grants.minting import Issued, advance, check_client, check_resource, mint, open_parent, refusal
-from tokensvc.protocol.client import Client
+from tokensvc.grants.issued import Issued
+from tokensvc.grants.minting import advance, check_client, check_resource, mint, open_parent, refusal
+from tokensvc.grants.token_request import TokenRequest
 from tokensvc.protocol.server import AuthorizationServer
 from tokensvc.tokens.kinds import RefreshToken
 
 
-async def grant(parameters: Mapping[str, str], client: Client, server: AuthorizationServer, now: int) -> Issued:
+async def grant(request: TokenRequest, server: AuthorizationServer) -> Issued:
     """Raises InvalidGrant; a replay outside the window has then ended the family (OAuth 2.1 §4.3.1)."""
+    parameters, client, now = request.parameters, request.client, request.now
     if "refresh_token" not in parameters:
         raise InvalidRequest("refresh_token is missing")
     token = open_parent(RefreshToken, parameters["refresh_token"], server, now)
@@ -21,7 +21,7 @@ async def grant(parameters: Mapping[str, str], client: Client, server: Authoriza
         raise refusal(RefreshToken, "the client has no refresh_token grant any more", token)
     check_resource(parameters.get("resource"), token, server)
     scope = _narrow(parameters.get("scope"), token, server)
-    return mint(token, await advance(token, client, server, now), client, server, now, scope)
+    return mint(token, await advance(token, request, server), request, server, scope)
 
 
 def _narrow(requested: str | None, token: RefreshToken, server: AuthorizationServer) -> str:

@@ -46,14 +46,14 @@ class ReturnAddress:
         return self.answer(error=error.error, error_description=error.description)
 
 
-def return_address(
+async def return_address(
     parameters: Mapping[str, str], server: AuthorizationServer, now: int
 ) -> tuple[Client, ReturnAddress]:
     """Raises UnknownClient, InvalidRedirectUri or InvalidRequest: for the person to see, never for a redirect."""
     client_id, redirect_uri = parameters.get("client_id"), parameters.get("redirect_uri")
     if client_id is None:
         raise InvalidRequest("client_id is missing")
-    client = server.clients.find(client_id, now)
+    client = await server.clients.find(client_id, now)
     if redirect_uri is None:
         raise InvalidRequest("redirect_uri is missing")
     uri = server.clients.redirect_uri(client, redirect_uri)

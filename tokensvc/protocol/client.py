@@ -88,7 +88,7 @@ class Clients:
         # The installations of an app share a client_id, so that a few of them are most of what is asked for.
         self._opened = lru_cache(_OPENED)(self._open)
 
-    def find(self, client_id: str, now: int) -> Client:
+    async def find(self, client_id: str, now: int) -> Client:
         """Raises UnknownClient."""
         known = self._preregistered.get(client_id)
         if known is not None:

@@ -32,10 +32,10 @@ class ClientCredentials:
         return cls((client_id,) if client_id else names, secrets if secret else (), basic=True)
 
 
-def authenticate(credentials: ClientCredentials, clients: Clients, now: int) -> Client:
+async def authenticate(credentials: ClientCredentials, clients: Clients, now: int) -> Client:
     """The client that made the request. Raises InvalidClient: an unknown client registers anew on that (RFC 7591)."""
     try:
-        client = _find(credentials.client_ids, clients, now)
+        client = await _find(credentials.client_ids, clients, now)
     except UnknownClient as error:
         raise InvalidClient("client authentication failed", reason=str(error), basic=credentials.basic) from None
     if client.method == "none":
@@ -71,9 +71,9 @@ def _parse_basic(authorization: str) -> tuple[str, str]:
         raise InvalidClient("the Authorization header is not Basic", basic=True) from None
 
 
-def _find(client_ids: tuple[str, ...], clients: Clients, now: int) -> Client:
+async def _find(client_ids: tuple[str, ...], clients: Clients, now: int) -> Client:
     """The first that is known. Raises UnknownClient."""
     for client_id in client_ids[:-1]:
         with suppress(UnknownClient):
-            return clients.find(client_id, now)
-    return clients.find(client_ids[-1], now)
+            return await clients.find(client_id, now)
+    return await clients.find(client_ids[-1], now)

@@ -18,7 +18,8 @@ class Grant(Artefact):
 
     `client` is the client handle, `resource` a digest of the resource identifier, `scope` the granted scope values.
     Issue and expiry are written as distances, which are shorter: `issued_after` from the authorization, `lifetime`
-    from the issue. Each kind leaves out the lifetime that is usual for it.
+    from the issue. Each kind leaves out the lifetime that is usual for it. `jkt` is the thumbprint of the key that has
+    to be proved with it (RFC 9449 §6.1), empty for a bearer.
     """
 
     family: str = claim("f")
@@ -30,6 +31,7 @@ class Grant(Artefact):
     authorized_at: int = claim("t")
     issued_after: int = claim("i", 0)
     lifetime: int = claim("e", 0)
+    jkt: str = claim("j", "")
 
     @property
     def iat(self) -> int:
