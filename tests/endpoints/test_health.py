@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.endpoints.local import SECOND, Down, Service
@@ -41,3 +43,16 @@ def test_replica_whose_clock_is_behind_its_ledger_is_not_ready(behind: int, read
             assert answer.status_code == (200 if ready else 503)
             assert ready or answer.json()["error"] == "temporarily_unavailable"
             assert ready or int(answer.headers["retry-after"]) > 0
+
+
+def test_balancer_that_asks_again_and_again_adds_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with Service() as service, service.http() as http:
+        issued = service.client().sign_in()
+        service.clock.now -= 6 * SECOND
+        assert service.client().refresh(issued.refresh).status_code == 503
+        capsys.readouterr()
+        assert {http.get("/readyz").status_code for _ in range(3)} == {503}
+        service.clock.now += 6 * SECOND
+        assert {http.get("/readyz").status_code for _ in range(3)} == {200}
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["event"] for line in lines if "read" in line["event"]] == ["unready", "ready again"]

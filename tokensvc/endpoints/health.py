@@ -3,8 +3,10 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tokensvc.endpoints.http import NO_STORE, JsonResponse
-from tokensvc.endpoints.service import is_leaving, service_of
+from tokensvc.endpoints.http import NO_STORE, JsonResponse, error_response
+from tokensvc.endpoints.service import Service, is_leaving, service_of
+from tokensvc.errors import TemporarilyUnavailable
+from tokensvc.observability import log, warn
 
 
 async def healthz(_request: Request) -> Response:
@@ -22,5 +24,20 @@ async def readyz(request: Request) -> Response:
     if is_leaving(request):
         return JsonResponse({"status": "leaving"}, 503, headers=NO_STORE)
     service = service_of(request)
-    await service.server.ledger.ready(service.clock())
+    try:
+        await service.server.ledger.ready(service.clock())
+    except TemporarilyUnavailable as error:
+        _say(service, error.reason)
+        return error_response(error)
+    _say(service, "")
     return JsonResponse({"status": "ready"}, headers=NO_STORE)
+
+
+def _say(service: Service, problem: str) -> None:
+    """One line where it changes: a balancer asks every second, and would fill the log while a replica catches up."""
+    if problem != service.replica.unready:
+        service.replica.unready = problem
+        if problem:
+            warn("unready", reason=problem)
+        else:
+            log("ready again")

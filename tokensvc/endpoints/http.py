@@ -151,6 +151,10 @@ async def oauth_error(_request: Request, error: OAuthError) -> Response:
         warn("unavailable", reason=error.reason)
     if isinstance(error, TooManyRequests):
         warn("too many attempts", reason=error.reason)
+    return error_response(error)
+
+
+def error_response(error: OAuthError) -> Response:
     content = {"error": error.error, "error_description": error.description}
     return JsonResponse(content, error.status, headers=dict(_error_headers(error)))
 

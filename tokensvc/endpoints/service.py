@@ -23,7 +23,8 @@ _PINNED = "tokensvc.service"
 class Replica:
     """This process for as long as it runs: whatever goes on when the settings are read again.
 
-    `id` is random, `started` in milliseconds since the epoch, `reload` the last time that settings were read again.
+    `id` is random, `started` in milliseconds since the epoch, `reload` the last time that settings were read again,
+    `unready` why it said at /readyz that it is not ready, empty where it did not.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Replica:
     attempts: Attempts
     use: KeyUse
     reload: Reload | None = None
+    unready: str = ""
 
 
 @dataclass(frozen=True, slots=True)
