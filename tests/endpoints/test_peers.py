@@ -14,8 +14,9 @@ from tokensvc.endpoints.http import LONGEST_BODY
 from tokensvc.endpoints.peers import FEW, MAX_AGE, MOST_LONG_BODIES
 from tokensvc.ledger import marks
 from tokensvc.ledger.algebra import State
-from tokensvc.ledger.exchange import BOOTSTRAP_AFTER, Answer, Question
+from tokensvc.ledger.exchange import BOOTSTRAP_AFTER
 from tokensvc.ledger.marks import Mark
+from tokensvc.ledger.messages import Answer, Question
 from tokensvc.protocol.peer import MEDIA_TYPE, PATH, read_answer, write_question
 from tokensvc.tokens.kinds import PeerAnswer, PeerQuestion
 from tokensvc.tokens.sealer import Sealer

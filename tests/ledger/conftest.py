@@ -7,8 +7,9 @@ import pytest
 
 from tests.ledger.support import BEGAN, Driver
 from tokensvc.ledger import Ledger
-from tokensvc.ledger.exchange import Answer, Exchange, Question, Unheard
+from tokensvc.ledger.exchange import Exchange
 from tokensvc.ledger.memory import MemoryLedger
+from tokensvc.ledger.messages import Answer, Question, Unheard
 from tokensvc.ledger.peers import PeeredLedger
 from tokensvc.ledger.sqlite import SqliteLedger
 

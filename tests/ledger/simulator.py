@@ -20,9 +20,11 @@ from tests.ledger.support import DAY, GRACE, NOW, SECOND, Grant
 from tokensvc.errors import TemporarilyUnavailable
 from tokensvc.ledger import Ledger, Replayed, marks
 from tokensvc.ledger.algebra import Key, State
-from tokensvc.ledger.exchange import Answer, Exchange, Peer, Question, Unheard
+from tokensvc.ledger.exchange import Exchange
 from tokensvc.ledger.marks import Dead, Mark, Subject
 from tokensvc.ledger.memory import MemoryLedger
+from tokensvc.ledger.messages import Answer, Question, Unheard
+from tokensvc.ledger.peer import Peer
 from tokensvc.ledger.sqlite import SqliteLedger
 
 BOUND = 3 * SECOND

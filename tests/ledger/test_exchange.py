@@ -13,9 +13,11 @@ from tokensvc.errors import TemporarilyUnavailable
 from tokensvc.ledger import exchange as exchanges
 from tokensvc.ledger import marks
 from tokensvc.ledger.algebra import Continuity, State, keys
-from tokensvc.ledger.exchange import BOOTSTRAP_AFTER, LONGEST_OUTBOX, LOOK_FOR, PAGE, Exchange, Peer, Question, Unheard
+from tokensvc.ledger.exchange import BOOTSTRAP_AFTER, LONGEST_OUTBOX, LOOK_FOR, Exchange
 from tokensvc.ledger.marks import MAX_AHEAD, Mark
 from tokensvc.ledger.memory import MemoryLedger
+from tokensvc.ledger.messages import PAGE, Question, Unheard
+from tokensvc.ledger.peer import Peer
 
 BOUND = 10 * SECOND
 FOREVER = NOW + 300 * DAY

@@ -11,10 +11,11 @@ import pytest
 
 from tests.ledger.support import DAY, GRACE, Grant
 from tokensvc.errors import TemporarilyUnavailable
-from tokensvc.ledger import Replayed, marks, peers
-from tokensvc.ledger.exchange import Answer, Exchange, Question, Unheard
+from tokensvc.ledger import Replayed, line, marks, peers
+from tokensvc.ledger.exchange import Exchange
 from tokensvc.ledger.marks import Mark, Subject
 from tokensvc.ledger.memory import MemoryLedger
+from tokensvc.ledger.messages import Answer, Question, Unheard
 from tokensvc.ledger.peers import PeeredLedger
 
 ACME: Subject = marks.account("acme")
@@ -177,8 +178,8 @@ def test_replica_that_ends_tells_what_it_has_not_told(monkeypatch: pytest.Monkey
         await fleet.replicas[0].close()
         assert [await has_family(ledger) for ledger in fleet.ledgers] == [True] * 3
 
-    monkeypatch.setattr(peers, "ASK_EVERY", 1000.0)
-    monkeypatch.setattr(peers, "TELL_EVERY", 1000.0)
+    monkeypatch.setattr(line, "ASK_EVERY", 1000.0)
+    monkeypatch.setattr(line, "TELL_EVERY", 1000.0)
     lived(story)
 
 
@@ -188,5 +189,5 @@ def test_what_is_never_told_is_found_by_asking(monkeypatch: pytest.MonkeyPatch) 
         await fleet.holds(1, has_family)
         await fleet.holds(2, has_family)
 
-    monkeypatch.setattr(peers, "ASK_EVERY", 0.05)
+    monkeypatch.setattr(line, "ASK_EVERY", 0.05)
     lived(story)

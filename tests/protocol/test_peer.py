@@ -11,8 +11,8 @@ from tests.tokens.examples import NOW
 from tokensvc.errors import SettingsError
 from tokensvc.ledger import algebra, marks
 from tokensvc.ledger.algebra import Continuity, Family, Offer, State
-from tokensvc.ledger.exchange import PAGE, Answer, Question
 from tokensvc.ledger.marks import Mark
+from tokensvc.ledger.messages import PAGE, Answer, Question
 from tokensvc.protocol.peer import Directory, read_answer, read_question, write_answer, write_question
 from tokensvc.tokens.artefact import Unsealable
 from tokensvc.tokens.kinds import PeerAnswer, PeerQuestion

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from tokensvc.endpoints.http import LONGEST_BODY, NO_STORE, check_declared, read_part
 from tokensvc.endpoints.service import Service, address_of, service_of
 from tokensvc.errors import InvalidRequest, RequestTooLarge, TemporarilyUnavailable
-from tokensvc.ledger.exchange import Question
+from tokensvc.ledger.messages import Question
 from tokensvc.ledger.peers import PeeredLedger
 from tokensvc.observability import warn
 from tokensvc.protocol.peer import MEDIA_TYPE, SECONDS, read_question, write_answer

@@ -12,122 +12,22 @@ since one last asked, and join. No order, no election, no membership. What a rep
   nothing of what it knew.
 """
 
-import secrets
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from dataclasses import replace
 
 from tokensvc.errors import TemporarilyUnavailable
 from tokensvc.ledger import Ledger, algebra
 from tokensvc.ledger.algebra import Continuity, Key, State
 from tokensvc.ledger.marks import MAX_AHEAD, Mark, Subject
+from tokensvc.ledger.messages import PAGE, Answer, Question, Unheard, new_nonce
+from tokensvc.ledger.peer import Peer, Report
 
-PAGE = 2_000
-"""How much a message carries, in algebra.weight: about 300 kB."""
 LONGEST_OUTBOX = 100_000
 """Keys to tell a peer; where more wait, none do, and the peer finds them when it asks."""
 LOOK_FOR = 5_000
 """How long a replica that remembers nothing looks for others at least before it gives up, in milliseconds."""
 BOOTSTRAP_AFTER = 3_000
 """How long a replica that may begin a fleet looks for one first, in milliseconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """From one replica to another: `news` to take, or a `cursor` for what is new since then, or both.
-
-    `clock` is in milliseconds since the epoch. The nonce binds the answer.
-    """
-
-    nonce: str
-    replica: str
-    clock: int
-    news: State | None = None
-    cursor: str | None = None
-    limit: int = PAGE
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """`accepted` says that the question's news are held here now, `caught_up` that others may begin with what is here.
-
-    `settled` says that the memory was complete at some time, so that only what happened since can be missing in it.
-
-    `news`, `cursor` and `more` are the page that was asked for (ledger.Changes).
-    """
-
-    nonce: str
-    replica: str
-    clock: int
-    version: str
-    caught_up: bool
-    settled: bool = False
-    accepted: bool = False
-    news: State = field(default_factory=State)
-    cursor: str = ""
-    more: bool = False
-
-
-class Unheard(Exception):
-    """A peer did not answer, or not as it should. The message is for the log."""
-
-
-@dataclass(slots=True)
-class Peer:
-    """What is known of one. `outbox` holds the keys of what it was not told yet; times are in milliseconds.
-
-    `heard` is when the question was asked that led to the end of its news, `answered` when the last one was that it
-    answered at all; `offset` is how far its clock is ahead, give or take `uncertainty`. `since` is its continuity.
-    `itself` is true where its address is this replica's own.
-    """
-
-    url: str
-    replica: str = ""
-    version: str = ""
-    cursor: str = ""
-    heard: int | None = None
-    answered: int | None = None
-    offset: int = 0
-    uncertainty: int = 0
-    caught_up: bool = False
-    settled: bool = False
-    since: Continuity | None = None
-    itself: bool = False
-    outbox: set[Key] = field(default_factory=set)
-
-    def is_fresh(self, now: int, bound: int) -> bool:
-        """A clock that was set back says nothing of how long ago it is."""
-        return self.heard is not None and 0 <= now - self.heard <= bound
-
-    def answers(self, now: int, bound: int) -> bool:
-        return self.answered is not None and 0 <= now - self.answered <= bound
-
-    @property
-    def is_off(self) -> bool:
-        """Whether the clocks differ by more than marks.MAX_AHEAD, whatever the way there and back took."""
-        return abs(self.offset) - self.uncertainty > MAX_AHEAD
-
-
-class PeerReport(NamedTuple):
-    """A peer as operators see it. `heard_ago` and `clock_offset` are in milliseconds, None where it was never heard."""
-
-    url: str
-    replica: str
-    version: str
-    heard_ago: int | None
-    clock_offset: int | None
-    caught_up: bool
-    waiting: int
-
-
-class Report(NamedTuple):
-    """This replica among its peers."""
-
-    replica: str
-    caught_up: bool
-    fresh: bool
-    clock_ok: bool
-    peers: tuple[PeerReport, ...]
 
 
 class Exchange:
@@ -185,7 +85,7 @@ class Exchange:
         while True:
             news = await self._ledger.excerpt(told, now)
             if algebra.weight(news) <= PAGE or len(told) == 1:
-                return Question(_nonce(), self.replica, now, news=news), left
+                return Question(new_nonce(), self.replica, now, news=news), left
             half = len(told) // 2
             told, left = told[:half], told[half:] + left
 
@@ -199,7 +99,7 @@ class Exchange:
     def question(self, peer: Peer, now: int) -> Question:
         """One that catches up asks for less at a time: whoever asks it meanwhile comes to the end of what it holds."""
         limit = PAGE if self.caught_up else PAGE // 4
-        return Question(_nonce(), self.replica, now, cursor=peer.cursor, limit=limit)
+        return Question(new_nonce(), self.replica, now, cursor=peer.cursor, limit=limit)
 
     async def answer(self, question: Question, now: int) -> Answer:
         accepted = question.news is not None and await self._take(question.news, now)
@@ -298,7 +198,7 @@ class Exchange:
         return not await self._is_settled()
 
     def report(self, now: int) -> Report:
-        peers = tuple(_report(peer, now) for peer in self.peers)
+        peers = tuple(peer.report(now) for peer in self.peers)
         return Report(self.replica, self.caught_up, self.is_fresh(now), self.clock_ok(now), peers)
 
     def _answering(self, now: int) -> list[Peer]:
@@ -357,13 +257,3 @@ def _but_one(heard: int, peers: int) -> bool:
 
 def _continuity(which: Callable[[Iterable[int]], int], stamps: list[Continuity]) -> Continuity:
     return Continuity(which(one.spent_since for one in stamps), which(one.marks_since for one in stamps))
-
-
-def _nonce() -> str:
-    return secrets.token_urlsafe(16)
-
-
-def _report(peer: Peer, now: int) -> PeerReport:
-    heard_ago = None if peer.heard is None else now - peer.heard
-    offset = None if peer.answered is None else peer.offset
-    return PeerReport(peer.url, peer.replica, peer.version, heard_ago, offset, peer.caught_up, len(peer.outbox))

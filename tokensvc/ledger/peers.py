@@ -7,39 +7,24 @@ is asked each second for whatever was missed. The exchange decides; this module 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tokensvc.errors import TemporarilyUnavailable
 from tokensvc.ledger import Advanced, Changes, Feed, Ledger, Marked, Replayed, Step, Summary, algebra, marks
 from tokensvc.ledger.algebra import Continuity, Key, Offer, State
-from tokensvc.ledger.exchange import Answer, Exchange, Peer, Question, Report, Unheard
+from tokensvc.ledger.exchange import Exchange
+from tokensvc.ledger.line import ASK_SOON, Line, Post
 from tokensvc.ledger.marks import Mark, Minted, Subject
+from tokensvc.ledger.messages import Answer, Question
+from tokensvc.ledger.peer import Peer, Report
 from tokensvc.observability import log, warn
 
-ASK_EVERY = 1.0
-"""Seconds between two questions for news, which are also how a peer is known to be there."""
-ASK_SOON = 0.2
-"""The same, while this replica is still catching up."""
-TELL_EVERY = 0.1
-"""Seconds between two messages to one peer: what changes meanwhile goes with the second. Marks do not wait."""
-LONGEST_PAUSE = 4.0
-"""Seconds until a peer that does not answer is tried again."""
 LOOK_EVERY = 5.0
 """Seconds between two looks at who the peers are."""
 MARK_SECONDS = 2.0
 """How long a revocation waits for a first peer to take it,"""
 REST_SECONDS = 0.5
 """and how long after that for the others."""
-
-
-class Post(Protocol):
-    """The way to other replicas."""
-
-    async def ask(self, url: str, question: Question) -> Answer:
-        """Raises Unheard."""
-
-    async def close(self) -> None: ...
 
 
 class Directory(Protocol):
@@ -50,20 +35,6 @@ class Directory(Protocol):
 
     async def look(self) -> Sequence[str]:
         """The urls as they are now. One that cannot be resolved stands for itself, and is never heard."""
-
-
-@dataclass(slots=True)
-class _Line:
-    """What runs for one peer: `news` are there to tell it, `wake` asks it before its time.
-
-    `silent` says whether it failed to answer last, None before the first time.
-    """
-
-    peer: Peer
-    news: asyncio.Event = field(default_factory=asyncio.Event)
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    silent: bool | None = None
-    tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
 
 class PeeredLedger:
@@ -82,7 +53,7 @@ class PeeredLedger:
         self._post = post
         self._directory = directory
         self._clock = clock
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[str, Line] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._begun = False
         self._meet(directory.urls)
@@ -106,7 +77,7 @@ class PeeredLedger:
         await asyncio.gather(*ending, return_exceptions=True)
         with suppress(TimeoutError):
             async with asyncio.timeout(MARK_SECONDS):
-                await asyncio.gather(*(self._empty(line) for line in self._lines.values()), return_exceptions=True)
+                await asyncio.gather(*(line.empty() for line in self._lines.values()), return_exceptions=True)
         await self._post.close()
         await self._local.close()
 
@@ -212,7 +183,7 @@ class PeeredLedger:
 
     async def _spread(self, keys: list[Key]) -> Mapping[str, bool]:
         """Tell all peers at once. Who has not answered in time is told further on, and counts as one that has not."""
-        telling = {line.peer.url: self._spawn(self._tell_or_keep(line, keys)) for line in self._others()}
+        telling = {line.peer.url: self._spawn(line.tell(keys)) for line in self._others()}
         loop = asyncio.get_running_loop()
         until = loop.time() + MARK_SECONDS
         pending: set[asyncio.Task[bool]] = set(telling.values())
@@ -222,78 +193,6 @@ class PeeredLedger:
                 until = min(until, loop.time() + REST_SECONDS)
         others = {line.peer.url for line in self._others()}
         return {url: task.done() and task.result() for url, task in telling.items() if url in others}
-
-    async def _tell_or_keep(self, line: _Line, keys: Iterable[Key]) -> bool:
-        """Whether the peer took them; where it did not, they wait in its outbox."""
-        left = [*keys]
-        try:
-            while left:
-                question, left = await self._exchange.tell(left, self._clock())
-                if not self._exchange.taken(line.peer, await self._post.ask(line.peer.url, question)):
-                    raise Unheard("it did not take the news")
-        except (Unheard, TemporarilyUnavailable):
-            line.peer.outbox.update(keys)
-            line.news.set()
-            return False
-        return True
-
-    async def _empty(self, line: _Line) -> bool:
-        """Tell a peer all that it was not told yet."""
-        waiting, line.peer.outbox = line.peer.outbox, set()
-        return line.peer.itself or await self._tell_or_keep(line, waiting)
-
-    async def _keep_telling(self, line: _Line) -> None:
-        pause = TELL_EVERY
-        while True:
-            await line.news.wait()
-            line.news.clear()
-            told = False
-            # Whatever happens: a peer that is not told any more would hear of everything a second late.
-            with suppress(Exception):
-                told = await self._empty(line)
-            pause = TELL_EVERY if told else min(2 * pause, LONGEST_PAUSE)
-            await asyncio.sleep(pause)
-
-    # To ask
-
-    async def _keep_asking(self, line: _Line) -> None:
-        pause = 0.0
-        while True:
-            try:
-                more = await self._ask(line.peer)
-            except Exception as error:
-                # What nobody foresaw, too: a peer that is not asked any more would make this replica stale.
-                known = isinstance(error, Unheard | TemporarilyUnavailable)
-                self._say(line, str(error) if known else f"unforeseen {type(error).__name__}")
-                pause = min(max(2 * pause, ASK_SOON), LONGEST_PAUSE)
-            else:
-                self._say(line, "")
-                pause = 0.0 if more else self._until_next(line.peer)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await line.wake.wait()
-            line.wake.clear()
-
-    async def _ask(self, peer: Peer) -> bool:
-        asked = self._clock()
-        answer = await self._post.ask(peer.url, self._exchange.question(peer, asked))
-        return await self._exchange.hear(peer, asked, answer, self._clock())
-
-    def _until_next(self, peer: Peer) -> float:
-        if peer.itself:
-            return LONGEST_PAUSE
-        return ASK_EVERY if self._exchange.caught_up else ASK_SOON
-
-    def _say(self, line: _Line, problem: str) -> None:
-        """One line where a peer falls silent, and one where it is heard again."""
-        silent = bool(problem)
-        if silent == line.silent or line.peer.itself:
-            return
-        line.silent = silent
-        if silent:
-            warn("peer lost", peer=line.peer.url, reason=problem)
-        else:
-            log("peer heard", peer=line.peer.url, replica=line.peer.replica, version=line.peer.version)
 
     # Who is there
 
@@ -318,19 +217,18 @@ class PeeredLedger:
     def _meet(self, urls: Sequence[str]) -> None:
         self._exchange.meet(urls)
         known = {line.peer.url: line for line in self._lines.values()}
-        self._lines = {peer.url: known.get(peer.url) or _Line(peer) for peer in self._exchange.listed}
+        self._lines = {peer.url: known.get(peer.url) or self._line(peer) for peer in self._exchange.listed}
         for url, line in known.items():
             if url not in self._lines:
-                for task in line.tasks:
-                    task.cancel()
+                line.end()
         for line in self._lines.values():
-            if self._begun and not line.tasks:
-                line.tasks = [
-                    asyncio.create_task(self._keep_telling(line)),
-                    asyncio.create_task(self._keep_asking(line)),
-                ]
+            if self._begun:
+                line.begin()
 
-    def _others(self) -> list[_Line]:
+    def _line(self, peer: Peer) -> Line:
+        return Line(peer, self._exchange, self._post, self._clock)
+
+    def _others(self) -> list[Line]:
         return [line for line in self._lines.values() if not line.peer.itself]
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:

@@ -14,8 +14,8 @@ import httpx
 
 from tokensvc.errors import SettingsError
 from tokensvc.ledger.algebra import Continuity, Family, Offer, State
-from tokensvc.ledger.exchange import Answer, Question, Unheard
 from tokensvc.ledger.marks import Mark
+from tokensvc.ledger.messages import Answer, Question, Unheard
 from tokensvc.tokens.artefact import Unsealable
 from tokensvc.tokens.kinds import (
     FamilyNews,
