@@ -45,7 +45,7 @@ lint: .venv/test ## lint, format, types and import contracts alone
 bench: .venv/test ## measure the service against its floors and a rival
 	@$(bin)/python -m benchmarks
 
-readme: .venv/test ## write the generated parts of README.md anew: the demo's output, the promises
+readme: .venv/test ## write the generated tables anew: README.md's demo and promises, the verified clients
 	@$(bin)/python -m tests.readme
 
 lock: ## pin the dependencies again (UPGRADE=--upgrade: to the newest)

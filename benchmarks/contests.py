@@ -12,7 +12,7 @@ from typing import Literal
 from benchmarks.contestants import Contestant, Rival, Scene, Service, registrations
 from benchmarks.load import Bounds, Chain, Repeats, ask, drive
 from benchmarks.process import Server
-from tests.replica import free_port
+from tests.ports import free_port
 
 Endpoint = Literal["introspect", "token", "register"]
 ENDPOINTS: tuple[Endpoint, ...] = ("introspect", "token", "register")

@@ -18,7 +18,8 @@ from benchmarks.contestants import Scene, Service
 from benchmarks.contests import Contest, Entry, Result, run
 from benchmarks.load import JSON, Bounds, Repeats, post
 from benchmarks.process import Server
-from tests.replica import INTROSPECTION_TOKEN, free_port
+from tests.ports import free_port
+from tests.replica import INTROSPECTION_TOKEN
 from tokensvc.resource import BearerAuth, IntrospectionVerifier
 from tokensvc.resource.verifier import LONGEST_TTL
 

@@ -18,7 +18,8 @@ import httpx
 from benchmarks.contestants import Scene, Service
 from benchmarks.contests import Contest, Entry, Result, run
 from benchmarks.load import Bounds
-from tests.replica import free_port, wait_for
+from tests.ports import free_port
+from tests.replica import wait_for
 from tokensvc.ledger import marks
 from tokensvc.ledger.algebra import Family, State
 from tokensvc.ledger.marks import RETENTION, Mark

@@ -17,7 +17,8 @@ import httpx
 
 from benchmarks.contestants import Scene, Service
 from benchmarks.load import Refreshes, ask
-from tests.replica import free_port, wait_for
+from tests.ports import free_port
+from tests.replica import wait_for
 
 SECONDS = 8.0
 _READ = 65_536

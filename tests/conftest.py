@@ -24,9 +24,10 @@ COVERAGE_CONFIG = os.environ.get(COVERAGE)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker, so that a misspelt one is an error."""
+    """Register the markers, so that a misspelt one is an error."""
     known = ", ".join(parts.PARTS)
     config.addinivalue_line("markers", f"needs(*parts): the real programs that a test needs, of {known}")
+    config.addinivalue_line("markers", "verifies(client, what): what a test shows of a client that somebody else wrote")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -10,7 +10,6 @@ import os
 import re
 import secrets
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import httpx
 
+from tests.ports import free_port
 from tokensvc.identity import Identity
 from tokensvc.identity.api_keys import new_api_key
 
@@ -51,13 +51,6 @@ def ring_entry(kid: str, activation: str = "") -> str:
 def api_key_entry(key: str, account: str = "acme", user: str = "ada", role: str = "admin") -> str:
     _, entry = new_api_key(Identity(account, user, role), "x")
     return f"sha256:{hashlib.sha256(key.encode()).hexdigest()}={entry.partition('=')[2]}"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = SECONDS) -> Any:
@@ -347,7 +340,7 @@ def leaks(text: str, known: set[str]) -> set[str]:
 
 
 def _secrets_of(environment: Mapping[str, str]) -> set[str]:
-    rings = [environment.get(f"TOKENSVC_{name}", "") for name in ("KEYS", "CLIENT_KEYS")]
+    rings = [environment.get(f"TOKENSVC_{name}", "") for name in ("KEYS", "CLIENT_KEYS", "SIGNING_KEYS")]
     return {entry.partition("=")[2] for ring in rings for entry in ring.split(",") if entry}
 
 

@@ -14,6 +14,7 @@ from tests.endpoints.local import ISSUER, NOW, Service
 from tests.replica import API_KEY, REDIRECT_URI, api_key_entry, ring_entry, tokens
 from tokensvc import app, assembly
 from tokensvc.errors import SettingsError, TemporarilyUnavailable
+from tokensvc.keyring import KEYS, SIGNING_KEYS
 from tokensvc.ledger.algebra import Continuity
 from tokensvc.ledger.memory import MemoryLedger
 from tokensvc.ledger.peers import PeeredLedger
@@ -120,9 +121,9 @@ def test_lifetimes_are_in_milliseconds() -> None:
 
 def test_longest_lifetime_is_that_of_any_client() -> None:
     own = json.dumps([CLIENT | {"access_ttl": 5_000_000}])
-    assert assembly.longest_lifetime(load()) == 30 * 86_400_000
-    assert assembly.longest_lifetime(load(clients=own)) == 5_000_000_000
-    assert assembly.longest_lifetime(load(refresh_ttl=1, access_ttl=2, code_ttl=3)) == 3000
+    assert assembly.longest_lifetimes(load()) == {KEYS: 30 * 86_400_000, SIGNING_KEYS: 3_600_000}
+    assert assembly.longest_lifetimes(load(clients=own))[KEYS] == 5_000_000_000
+    assert assembly.longest_lifetimes(load(refresh_ttl=1, access_ttl=2, code_ttl=3)) == {KEYS: 3000, SIGNING_KEYS: 2000}
 
 
 def test_prefix_is_that_of_every_artefact() -> None:

@@ -19,7 +19,8 @@ from pydantic import SecretStr
 from starlette.routing import Route
 
 from tests import replica
-from tests.replica import SECONDS, Client, Replica, free_port, wait_for
+from tests.ports import free_port
+from tests.replica import SECONDS, Client, Replica, wait_for
 from tests.test_readme import blocks, section
 from tokensvc import app, cli, settings
 from tokensvc.protocol.client import Lifetimes

@@ -14,7 +14,8 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx
 import pytest
 
-from tests.replica import SECONDS, free_port, wait_for
+from tests.ports import free_port
+from tests.replica import SECONDS, wait_for
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 PRINTED_ISSUER = "http://127.0.0.1:8000"

@@ -34,11 +34,6 @@ PATIENCE = 10.0
 """Seconds for which a successor waits to catch up before it listens all the same."""
 _LOOK_AGAIN = 0.05
 
-_NOT_IGNORED = {
-    "TOKENSVC_ROLE_SCOPES": "every role may have every scope",
-}
-"""Settings to come whose absence would fail open, each with what is true without it."""
-
 
 def create() -> Starlette:
     """The application of this process's environment, for an ASGI server. Raises SettingsError."""
@@ -62,10 +57,8 @@ def succeed() -> Starlette:
 
 
 def check_names(settings: Settings) -> None:
-    """Raise SettingsError for a `TOKENSVC_` name that is no setting, where TOKENSVC_STRICT or safety asks for it."""
+    """Raise SettingsError for a `TOKENSVC_` name that is no setting, where TOKENSVC_STRICT asks for it."""
     for name, nearest in environment.unknown_names(os.environ).items():
-        if name in _NOT_IGNORED:
-            raise SettingsError(name, "is not supported by this version", f"Unset it: {_NOT_IGNORED[name]}")
         if settings.strict:
             remedy = f"Did you mean {nearest}?" if nearest else "See the README for the settings"
             raise SettingsError(name, "is no setting of this version", remedy)
@@ -192,7 +185,7 @@ async def _tend(app: Starlette, files: Files) -> None:
 
 
 def _warn_of_rings(service: Service, now: int) -> None:
-    versions = ring_report.report(service.server.sealer.rings, service.replica.use, service.longest, now)
+    versions = ring_report.report(service.rings, service.replica.use, service.longest, now)
     for warning in ring_report.warnings(versions, now):
         warn("key ring", ring=warning.ring, kid=warning.kid, reason=warning.problem)
 

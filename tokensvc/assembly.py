@@ -11,17 +11,30 @@ from tokensvc.endpoints.attempts import Attempts
 from tokensvc.endpoints.secrets import Secrets, parse_introspection_secrets, parse_secrets
 from tokensvc.endpoints.service import Replica, Service
 from tokensvc.errors import SettingsError
-from tokensvc.grants import authorization_code, refresh_token
+from tokensvc.grants import authorization_code, client_credentials, refresh_token
+from tokensvc.grants.device_code import DeviceCodeGrant
+from tokensvc.grants.jwt_bearer import JwtBearer
 from tokensvc.grants.token_request import GrantType
+from tokensvc.identity import IdentitySource
 from tokensvc.identity.api_keys import ApiKeys
-from tokensvc.keyring import CLIENT_KEYS, KEYS, KeyRing, derive
+from tokensvc.identity.assertion_issuers import AssertionIssuers
+from tokensvc.identity.clients import ClientIdentities
+from tokensvc.identity.sources import Sources
+from tokensvc.keyring import CLIENT_KEYS, KEYS, SIGNING_KEYS, KeyRing, derive
 from tokensvc.ledger import Ledger
 from tokensvc.ledger.exchange import Exchange
 from tokensvc.ledger.memory import MemoryLedger
 from tokensvc.ledger.peers import PeeredLedger
 from tokensvc.ledger.sqlite import SqliteLedger
 from tokensvc.observability import warn
-from tokensvc.protocol.client import Clients, Lifetimes
+from tokensvc.outbound.address import Networks
+from tokensvc.outbound.fetch import Outbound
+from tokensvc.protocol import id_jag
+from tokensvc.protocol.client import DEVICE_CODE, Clients, Lifetimes
+from tokensvc.protocol.client_metadata_document import HostPolicy, MetadataDocuments, new_documents
+from tokensvc.protocol.id_jag import TrustedIssuer
+from tokensvc.protocol.jwks import KeyDirectory
+from tokensvc.protocol.jwt_access_token import JwtAccessTokens
 from tokensvc.protocol.peer import PEERS, Directory, Post
 from tokensvc.protocol.preregistered import parse_clients
 from tokensvc.protocol.redirect_uri import RedirectPolicy
@@ -30,22 +43,36 @@ from tokensvc.protocol.resource_indicator import Resources
 from tokensvc.protocol.scope import Scopes
 from tokensvc.protocol.server import AuthorizationServer
 from tokensvc.settings import Settings
+from tokensvc.tokens.access_tokens import AccessTokens, AnyFormat, SealedAccessTokens
+from tokensvc.tokens.nonces import Nonces
 from tokensvc.tokens.sealer import Sealer
+from tokensvc.tokens.signing_keys import SigningKeys
 from tokensvc.tokens.use import KeyUse
 
 Clock = Callable[[], int]
 
 
 def rings(settings: Settings, now: int) -> dict[str, KeyRing]:
-    """Both rings by their variable. Raises SettingsError."""
+    """Every ring by its variable: both that seal, and the one that signs where it is set. Raises SettingsError."""
     texts = {KEYS: settings.keys, CLIENT_KEYS: settings.client_keys}
+    if settings.signing_keys.get_secret_value():
+        texts[SIGNING_KEYS] = settings.signing_keys
+    elif settings.access_token_format == "jwt":
+        remedy = "Make an entry with `tokensvc keys new`"
+        raise SettingsError(SIGNING_KEYS, "is not set, and TOKENSVC_ACCESS_TOKEN_FORMAT=jwt needs it", remedy)
     return {name: KeyRing.parse(text.get_secret_value(), name, now) for name, text in texts.items()}
 
 
 def sealer(settings: Settings, now: int, use: KeyUse | None = None) -> Sealer:
     """The sealer of the rings in the settings. Raises SettingsError."""
-    keys, client_keys = rings(settings, now).values()
-    return Sealer(keys, client_keys, settings.issuer, settings.token_prefix, use)
+    found = rings(settings, now)
+    return Sealer(found[KEYS], found[CLIENT_KEYS], settings.issuer, settings.token_prefix, use)
+
+
+def signing_keys(settings: Settings, now: int, use: KeyUse | None = None) -> SigningKeys | None:
+    """What signs, or has signed, access tokens as JWTs. Raises SettingsError."""
+    ring = rings(settings, now).get(SIGNING_KEYS)
+    return SigningKeys(ring, settings.signing_alg, settings.issuer, settings.token_prefix, use) if ring else None
 
 
 def lifetimes(settings: Settings) -> Lifetimes:
@@ -58,11 +85,40 @@ def lifetimes(settings: Settings) -> Lifetimes:
     )
 
 
-def longest_lifetime(settings: Settings) -> int:
-    """That a code or token of any client can have, in milliseconds. Raises SettingsError."""
+def longest_lifetimes(settings: Settings) -> dict[str, int]:
+    """Of what each ring seals or signs for any client, in milliseconds. Raises SettingsError.
+
+    The ring of client_ids is left out, since they have no end.
+    """
     general = lifetimes(settings)
     clients = parse_clients(settings.clients.get_secret_value(), general).values()
-    return max(max(own.code, own.access, own.refresh) for own in (general, *(client.lifetimes for client in clients)))
+    every = (general, *(client.lifetimes for client in clients))
+    return {
+        KEYS: max(max(own.code, own.access, own.refresh) for own in every),
+        SIGNING_KEYS: max(own.access for own in every),
+    }
+
+
+def identities(settings: Settings) -> IdentitySource:
+    """Whoever a token can stand for. Raises SettingsError."""
+    people = ApiKeys.parse(settings.api_keys.get_secret_value())
+    clients = parse_clients(settings.clients.get_secret_value(), lifetimes(settings)).values()
+    issuers = id_jag_issuers(settings).values()
+    others = (
+        ClientIdentities(client.stands_for for client in clients if client.stands_for),
+        AssertionIssuers(issuer.name for issuer in issuers),
+    )
+    return Sources(people, *others) if any(others) else people
+
+
+def id_jag_issuers(settings: Settings) -> dict[str, TrustedIssuer]:
+    """Raises SettingsError, also where replicas could not promise that an assertion counts once."""
+    issuers = id_jag.parse_issuers(settings.id_jag_issuers.get_secret_value(), settings.issuer)
+    if issuers and settings.peers:
+        problem = f"goes together with {PEERS}, where two replicas could each take the same assertion once"
+        remedy = "Let the replicas share one ledger instead of being peers, or trust no issuers of assertions"
+        raise SettingsError("TOKENSVC_ID_JAG_ISSUERS", problem, remedy)
+    return issuers
 
 
 def ledger_path(settings: Settings) -> Path | None:
@@ -77,6 +133,8 @@ def ledger_path(settings: Settings) -> Path | None:
 
 
 def new_replica(settings: Settings, clock: Clock, now: int) -> Replica:
+    """Raises SettingsError."""
+    outbound = Outbound(Networks.parse(settings.fetch_networks))
     return Replica(
         id=token_urlsafe(9),
         pid=os.getpid(),
@@ -84,6 +142,8 @@ def new_replica(settings: Settings, clock: Clock, now: int) -> Replica:
         clock=clock,
         attempts=Attempts(limited=settings.limits == "on"),
         use=KeyUse(),
+        published_keys=KeyDirectory(outbound),
+        documents=new_documents(outbound),
     )
 
 
@@ -92,7 +152,7 @@ def assemble(settings: Settings, replica: Replica, now: int, ledger: Callable[[]
     resources = Resources.parse(settings.resources, settings.issuer)
     admin_tokens = parse_secrets(settings.admin_tokens.get_secret_value(), "TOKENSVC_ADMIN_TOKENS")
     introspection_tokens = settings.introspection_tokens.get_secret_value()
-    sealing = sealer(settings, now, replica.use)
+    sealing, signing = sealer(settings, now, replica.use), signing_keys(settings, now, replica.use)
     return Service(
         introspection=parse_introspection_secrets(introspection_tokens, resources),
         registration=RegistrationPolicy.parse(settings.registration.get_secret_value()),
@@ -100,17 +160,33 @@ def assemble(settings: Settings, replica: Replica, now: int, ledger: Callable[[]
         attempts=replica.attempts,
         clock=replica.clock,
         replica=replica,
-        grant_types=_grant_types(),
-        longest=longest_lifetime(settings),
+        grant_types=_grant_types(settings, replica),
+        rings=rings(settings, now),
+        longest=longest_lifetimes(settings),
+        signing=signing,
+        nonces=Nonces(sealing.rings[KEYS], settings.issuer),
         digests=environment.digests(settings, _digest_key(sealing)),
         # Last, since it opens the ledger: until then nothing has to be closed again.
-        server=_server(settings, sealing, resources, ledger),
+        server=_server(
+            settings, replica, sealing, _access_tokens(settings, sealing, signing, resources), resources, ledger
+        ),
     )
 
 
-def _grant_types() -> dict[str, GrantType]:
+def _grant_types(settings: Settings, replica: Replica) -> dict[str, GrantType]:
     """What is advertised and what is accepted, in one table."""
-    return {"authorization_code": authorization_code.grant, "refresh_token": refresh_token.grant}
+    clients = parse_clients(settings.clients.get_secret_value(), lifetimes(settings))
+    grants: dict[str, GrantType] = {
+        "authorization_code": authorization_code.grant,
+        "refresh_token": refresh_token.grant,
+    }
+    if any(client.stands_for for client in clients.values()):
+        grants["client_credentials"] = client_credentials.grant
+    if issuers := id_jag_issuers(settings):
+        grants[id_jag.GRANT_TYPE] = JwtBearer(issuers, replica.published_keys).grant
+    if settings.device_authorization == "on":
+        grants[DEVICE_CODE] = DeviceCodeGrant(replica.devices)
+    return grants
 
 
 def _digest_key(sealing: Sealer) -> bytes:
@@ -119,20 +195,45 @@ def _digest_key(sealing: Sealer) -> bytes:
     return derive(oldest, "digest")
 
 
+def jwt_access_tokens(settings: Settings, now: int) -> JwtAccessTokens | None:
+    """Where the settings have a ring that signs. Raises SettingsError."""
+    signing = signing_keys(settings, now)
+    resources = Resources.parse(settings.resources, settings.issuer)
+    return JwtAccessTokens(signing, settings.issuer, resources) if signing else None
+
+
+def _access_tokens(
+    settings: Settings, sealing: Sealer, signing: SigningKeys | None, resources: Resources
+) -> AccessTokens:
+    """Minted in the format that is set. With a ring that signs both are taken, whichever that is."""
+    sealed = SealedAccessTokens(sealing)
+    if signing is None:
+        return sealed
+    signed = JwtAccessTokens(signing, settings.issuer, resources)
+    return AnyFormat(signed if settings.access_token_format == "jwt" else sealed, sealed, signed)
+
+
 def _server(
-    settings: Settings, sealing: Sealer, resources: Resources, ledger: Callable[[], Ledger]
+    settings: Settings,
+    replica: Replica,
+    sealing: Sealer,
+    access_tokens: AccessTokens,
+    resources: Resources,
+    ledger: Callable[[], Ledger],
 ) -> AuthorizationServer:
     policy = RedirectPolicy.parse(settings.redirect_hosts)
     general = lifetimes(settings)
     clients = parse_clients(settings.clients.get_secret_value(), general)
+    documents = MetadataDocuments(HostPolicy.parse(settings.cimd), replica.documents)
     return AuthorizationServer(
         issuer=settings.issuer,
         sealer=sealing,
-        identities=ApiKeys.parse(settings.api_keys.get_secret_value()),
-        clients=Clients(sealing, clients, general, policy),
+        access_tokens=access_tokens,
+        identities=identities(settings),
+        clients=Clients(sealing, clients, general, policy, replica.published_keys, documents),
         redirect_policy=policy,
         resources=resources,
-        scopes=Scopes.parse(settings.scopes),
+        scopes=Scopes.parse(settings.scopes, settings.role_scopes.get_secret_value()),
         grace=settings.refresh_grace * 1000,
         ledger=ledger(),
     )

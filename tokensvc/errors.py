@@ -68,8 +68,52 @@ class AccessDenied(OAuthError):
     error = "access_denied"
 
 
+class InvalidScope(OAuthError):
+    error = "invalid_scope"
+
+
+class AuthorizationPending(OAuthError):
+    """The person has not decided yet: the device asks again (RFC 8628 §3.5)."""
+
+    error = "authorization_pending"
+
+
+class SlowDown(AuthorizationPending):
+    """The same, and the device asks too often."""
+
+    error = "slow_down"
+
+
+class ExpiredToken(OAuthError):
+    """A device code is too old, and the device has to begin again (RFC 8628 §3.5)."""
+
+    error = "expired_token"
+
+
 class InvalidTarget(OAuthError):
     error = "invalid_target"
+
+
+class InvalidRequestUri(OAuthError):
+    """What was pushed is not there any more (RFC 9101 §7, RFC 9126 §4)."""
+
+    error = "invalid_request_uri"
+
+
+class InvalidDpopProof(OAuthError):
+    """What is wrong with a proof, its sender may know (RFC 9449 §5)."""
+
+    error = "invalid_dpop_proof"
+
+
+class UseDpopNonce(OAuthError):
+    """The proof has to have `nonce` in it (RFC 9449 §8)."""
+
+    error = "use_dpop_nonce"
+
+    def __init__(self, description: str, *, reason: str = "", nonce: str) -> None:
+        super().__init__(description, reason=reason)
+        self.nonce = nonce
 
 
 class InvalidRedirectUri(OAuthError):

@@ -21,6 +21,7 @@ State = Literal["staged", "active", "retired"]
 
 KEYS = "TOKENSVC_KEYS"
 CLIENT_KEYS = "TOKENSVC_CLIENT_KEYS"
+SIGNING_KEYS = "TOKENSVC_SIGNING_KEYS"
 
 _KID = re.compile(r"[A-Za-z0-9_-]{1,16}")
 _UNIX = re.compile(r"[0-9]{1,11}")
@@ -84,13 +85,13 @@ class KeyRing:
         return later[0] if later else None
 
 
-def derive(version: KeyVersion, *labels: str) -> bytes:
-    """A 32-byte key for one use alone: HKDF-SHA256 (RFC 5869) over the version's secret.
+def derive(version: KeyVersion, *labels: str, length: int = 32) -> bytes:
+    """A key of `length` bytes for one use alone: HKDF-SHA256 (RFC 5869) over the version's secret.
 
     Labels hold no NUL (kinds and kids are tokens, the issuer is a URL), so joining them by NUL is unambiguous.
     """
     info = "\0".join(("tokensvc 1", version.kid, *labels)).encode()
-    return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(version.secret)
+    return HKDF(algorithm=SHA256(), length=length, salt=None, info=info).derive(version.secret)
 
 
 def fingerprint(version: KeyVersion) -> str:

@@ -13,7 +13,8 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from tests import parts
 from tests.browser.person import Person
 from tests.browser.site import Site, tls_context
-from tests.replica import SECONDS, Replica, free_port, settings
+from tests.ports import free_port
+from tests.replica import SECONDS, Replica, settings
 
 Browse = Callable[..., Person]
 

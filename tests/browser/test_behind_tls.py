@@ -10,7 +10,8 @@ from playwright.sync_api import expect
 
 from tests.browser.person import Person, key_field
 from tests.browser.site import Site, tls_context, tls_front
-from tests.replica import API_KEY, Client, Replica, free_port, settings, tokens
+from tests.ports import free_port
+from tests.replica import API_KEY, Client, Replica, settings, tokens
 from tokensvc.endpoints import cookies
 
 pytestmark = pytest.mark.needs("chromium")

@@ -20,7 +20,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from tests.replica import SECONDS, free_port, wait_for
+from tests.ports import free_port
+from tests.replica import SECONDS, wait_for
 
 SECRET = "client-secret-which-nobody-may-read"
 NO_STORE = {"Cache-Control": "no-store"}

@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 from tests.interop.mcp_client import SdkClient
-from tests.replica import INTROSPECTION_TOKEN, SECONDS, TLS, Replica, free_port, settings
+from tests.ports import free_port
+from tests.replica import INTROSPECTION_TOKEN, SECONDS, TLS, Replica, settings
 from tokensvc.commands import CommandFailed
 from tokensvc.commands.demo.app import App, Refused
 from tokensvc.commands.demo.background import serving

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.commands.transcript import Ran, called, tokensvc
-from tests.replica import ADMIN_TOKEN, API_KEY, Client, Replica, api_key_entry, free_port, leaks, ring_entry, settings
+from tests.ports import free_port
+from tests.replica import ADMIN_TOKEN, API_KEY, Client, Replica, api_key_entry, leaks, ring_entry, settings
 
 Run = Callable[..., Ran]
 ISSUER = "http://127.0.0.1:9999"

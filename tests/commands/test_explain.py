@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.transcript import Ran, called, tokensvc
+from tests.ports import free_port
 from tests.replica import (
     API_KEY,
     INTROSPECTION_TOKEN,
@@ -19,7 +20,6 @@ from tests.replica import (
     Tokens,
     api_key_entry,
     changed,
-    free_port,
     ring_entry,
     settings,
 )

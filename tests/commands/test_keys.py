@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.commands.transcript import called, tokensvc
-from tests.replica import ADMIN_TOKEN, Client, Replica, free_port, ring_entry, settings
+from tests.ports import free_port
+from tests.replica import ADMIN_TOKEN, Client, Replica, ring_entry, settings
 from tokensvc.commands import now, rfc3339
 from tokensvc.keyring import KeyRing
 

@@ -16,7 +16,8 @@ import pytest
 import uvicorn
 
 from tests.flows.wire import HeldRequest, Post, connect, read_answer
-from tests.replica import INTROSPECTION_TOKEN, SECONDS, Client, Replica, changed, free_port, settings, wait_for
+from tests.ports import free_port
+from tests.replica import INTROSPECTION_TOKEN, SECONDS, Client, Replica, changed, settings, wait_for
 from tokensvc.commands import CommandFailed, workers
 from tokensvc.commands.workers import Workers
 

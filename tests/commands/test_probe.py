@@ -20,7 +20,8 @@ from tests.commands import broken
 from tests.commands.broken import SECRET, Good, running, serving
 from tests.commands.transcript import Ran, called, tokensvc
 from tests.interop.mcp_server import McpServer
-from tests.replica import Replica, free_port, settings
+from tests.ports import free_port
+from tests.replica import Replica, settings
 from tests.test_docs import rows
 from tests.test_readme import blocks
 from tokensvc import __version__

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.commands.transcript import Ran, called, tokensvc
-from tests.replica import ADMIN_TOKEN, API_KEY, Client, Replica, free_port, settings
+from tests.ports import free_port
+from tests.replica import ADMIN_TOKEN, API_KEY, Client, Replica, settings
 from tokensvc.identity import credential_of
 from tokensvc.tokens.kinds import client_handle
 

@@ -18,7 +18,8 @@ import httpx
 import pytest
 
 from tests.commands.transcript import Ran, called, environment, tokensvc
-from tests.replica import SECONDS, Client, Replica, free_port, ring_entry, settings, wait_for
+from tests.ports import free_port
+from tests.replica import SECONDS, Client, Replica, ring_entry, settings, wait_for
 from tokensvc.commands import CommandFailed
 from tokensvc.commands.development import prepare
 

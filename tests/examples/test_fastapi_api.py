@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.examples.program import EXAMPLES, ROOT, Program, oauth, python
-from tests.replica import Client, Replica, free_port, settings
+from tests.ports import free_port
+from tests.replica import Client, Replica, settings
 from tests.test_readme import blocks
 
 KEY = "the-key-of-the-invoices"

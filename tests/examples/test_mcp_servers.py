@@ -15,7 +15,8 @@ from mcp.types import TextContent
 from tests import parts
 from tests.examples.program import EXAMPLES, Program, python
 from tests.interop.mcp_client import SdkClient
-from tests.replica import INTROSPECTION_TOKEN, Client, Replica, free_port, settings
+from tests.ports import free_port
+from tests.replica import INTROSPECTION_TOKEN, Client, Replica, settings
 
 INITIALIZE = {
     "jsonrpc": "2.0",

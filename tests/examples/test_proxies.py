@@ -17,7 +17,8 @@ import pytest
 from tests import parts
 from tests.examples.program import EXAMPLES, Program, oauth, python
 from tests.flows.balancer import MAIN
-from tests.replica import API_KEY, Client, Replica, api_key_entry, free_port, settings, wait_for
+from tests.ports import free_port
+from tests.replica import API_KEY, Client, Replica, api_key_entry, settings, wait_for
 
 ACCOUNT, USER = "acme/ö %", "ada@example.com"
 QUOTED = {"x-auth-account": "acme%2F%C3%B6%20%25", "x-auth-user": "ada%40example.com", "x-auth-role": "admin"}

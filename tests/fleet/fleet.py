@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.fleet.haproxy import DRAIN, HAProxy
-from tests.replica import Client, Replica, changed, free_port, ring_entry, settings, wait_for
+from tests.ports import free_port
+from tests.replica import Client, Replica, changed, ring_entry, settings, wait_for
 
 MEMORY, FILE = "memory://", "sqlite:///ledger.db"
 

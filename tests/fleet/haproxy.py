@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests import parts
-from tests.replica import SECONDS, free_port, wait_for
+from tests.ports import free_port
+from tests.replica import SECONDS, wait_for
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "haproxy.cfg"
 CHECK_SECONDS = 0.2

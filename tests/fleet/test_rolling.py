@@ -11,7 +11,8 @@ from tests.fleet.conftest import Figures
 from tests.fleet.fleet import Fleet
 from tests.fleet.load import Load
 from tests.flows.balancer import Balancer
-from tests.replica import Replica, free_port, settings, wait_for
+from tests.ports import free_port
+from tests.replica import Replica, settings, wait_for
 
 pytestmark = pytest.mark.needs("haproxy")
 

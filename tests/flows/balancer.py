@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests import parts
-from tests.replica import KNOWN_SECRETS, LIMITS, SECONDS, Client, free_port, leaks, wait_for
+from tests.ports import free_port
+from tests.replica import KNOWN_SECRETS, LIMITS, SECONDS, Client, leaks, wait_for
 
 TEMPLATE = Path(__file__).parents[2] / "deploy" / "nginx.conf"
 HOST = "127.0.0.1"

@@ -9,7 +9,8 @@ from typing import Protocol
 import pytest
 
 from tests.flows.balancer import Balancer
-from tests.replica import API_KEY, Replica, api_key_entry, free_port, ring_entry, settings
+from tests.ports import free_port
+from tests.replica import API_KEY, Replica, api_key_entry, ring_entry, settings
 
 LONG_KEY = "key-of-the-longest-identity-that-is-ordinary"
 SQLITE = "sqlite:///ledger.db"

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.replica import ADMIN_TOKEN, TLS, Client, Replica, changed, free_port, settings, wait_for
+from tests.ports import free_port
+from tests.replica import ADMIN_TOKEN, TLS, Client, Replica, changed, settings, wait_for
 
 
 class Wire:

@@ -13,7 +13,8 @@ import pytest
 
 from tests.flows.conftest import Start
 from tests.flows.wire import Post, race
-from tests.replica import Client, Replica, free_port, redirect_parameters, refusal, settings, tokens
+from tests.ports import free_port
+from tests.replica import Client, Replica, redirect_parameters, refusal, settings, tokens
 
 SECRET = "s3cret: with/all%the+signs=and-a-colon"
 PUBLIC = "http://127.0.0.1:5000/callback"

@@ -20,6 +20,7 @@ import httpx
 import pytest
 
 from tests.flows.conftest import Start
+from tests.ports import free_port
 from tests.replica import (
     ADMIN_TOKEN,
     INTROSPECTION_TOKEN,
@@ -28,7 +29,6 @@ from tests.replica import (
     Client,
     Replica,
     changed,
-    free_port,
     settings,
     tokens,
     wait_for,

@@ -7,7 +7,8 @@ import re
 import pytest
 
 from tests.flows.conftest import Start
-from tests.replica import Client, Replica, free_port, redirect_parameters, refusal, settings, tokens
+from tests.ports import free_port
+from tests.replica import Client, Replica, redirect_parameters, refusal, settings, tokens
 
 PATHS = ["/auth", "/a/b.c/~d"]
 

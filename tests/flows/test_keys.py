@@ -12,18 +12,8 @@ import time
 import pytest
 
 from tests.flows.conftest import Start
-from tests.replica import (
-    Client,
-    Replica,
-    Tokens,
-    free_port,
-    hidden_inputs,
-    refusal,
-    ring_entry,
-    settings,
-    tokens,
-    wait_for,
-)
+from tests.ports import free_port
+from tests.replica import Client, Replica, Tokens, hidden_inputs, refusal, ring_entry, settings, tokens, wait_for
 
 DAY = 86_400
 

@@ -14,19 +14,9 @@ import httpx
 import pytest
 
 from tests.flows.partition import Fleet, together
+from tests.ports import free_port
 from tests.promises import proves
-from tests.replica import (
-    INTROSPECTION_TOKEN,
-    SECONDS,
-    TLS,
-    Client,
-    Replica,
-    changed,
-    free_port,
-    settings,
-    tokens,
-    wait_for,
-)
+from tests.replica import INTROSPECTION_TOKEN, SECONDS, TLS, Client, Replica, changed, settings, tokens, wait_for
 
 STALENESS = 2
 

@@ -18,6 +18,7 @@ import pytest
 
 from tests.flows.conftest import Start
 from tests.flows.wire import HeldRequest, Post, pipeline, race
+from tests.ports import free_port
 from tests.promises import proves
 from tests.replica import (
     ADMIN_TOKEN,
@@ -26,7 +27,6 @@ from tests.replica import (
     Client,
     Replica,
     api_key_entry,
-    free_port,
     hidden_inputs,
     refusal,
     settings,

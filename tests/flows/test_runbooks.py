@@ -23,6 +23,7 @@ import pytest
 from tests import replica
 from tests.flows.partition import Fleet
 from tests.flows.wire import Post, pipeline
+from tests.ports import free_port
 from tests.replica import (
     ADMIN_TOKEN,
     API_KEY,
@@ -30,7 +31,6 @@ from tests.replica import (
     SECONDS,
     Client,
     Replica,
-    free_port,
     refusal,
     ring_entry,
     wait_for,

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.promises import proves
-from tests.replica import Client, Replica, free_port, redirect_parameters, settings, tokens
+from tests.replica import Client, Replica, redirect_parameters, settings, tokens
 
 
 @pytest.fixture(scope="module", params=["memory://", "sqlite:///ledger.db"])

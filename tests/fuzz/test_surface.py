@@ -18,7 +18,8 @@ from tests.fuzz.material import Material
 from tests.fuzz.mutations import Plan, plans
 from tests.fuzz.requests import GOOD, Request
 from tests.fuzz.wire import Answer, send
-from tests.replica import REDIRECT_URI, Replica, free_port
+from tests.ports import free_port
+from tests.replica import REDIRECT_URI, Replica
 
 REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "2000"))
 """How many are generated: some 30 s in `make test`, more in `make soak`."""

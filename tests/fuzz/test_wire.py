@@ -10,7 +10,8 @@ import pytest
 
 from tests import replica as running
 from tests.fuzz.wire import SECONDS, Answer, chunked, message, send
-from tests.replica import Replica, free_port
+from tests.ports import free_port
+from tests.replica import Replica
 
 FORM = ("Content-Type", "application/x-www-form-urlencoded")
 JSON = ("Content-Type", "application/json")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
 import anyio
@@ -16,43 +14,11 @@ from mcp import Client as McpClient
 from mcp import MCPError
 from mcp.client.auth import OAuthFlowError
 
-from tests.interop.mcp_client import AuthMethod, Person, SdkClient
+from tests.interop.deployment import OTHER_RESOURCE, Deployment, deployed
+from tests.interop.mcp_client import AuthMethod, Person
 from tests.interop.mcp_server import McpServer
-from tests.replica import SECONDS, TLS, Client, Replica, free_port, settings, wait_for
+from tests.replica import SECONDS, TLS, Client, wait_for
 from tokensvc.tokens.kinds import client_handle
-
-SECRET = "introspection-secret-of-the-mcp-server"
-OTHER_RESOURCE = "https://elsewhere.example/mcp"
-
-
-@dataclass
-class Deployment:
-    replica: Replica
-    server: McpServer
-
-    def client(self, **changes: Any) -> SdkClient:
-        return SdkClient(self.server.url, **changes)
-
-    def revoke(self, client: SdkClient) -> None:
-        """End the client's grant as a signing-out app does, by RFC 7009."""
-        app = Client(self.replica.url, client_id=client.registration.client_id)
-        assert app.revoke(client.tokens.refresh_token or "").status_code == 200
-
-
-@contextmanager
-def deployed(directory: Path, ledger: str, path: str = "", **changes: str) -> Iterator[Deployment]:
-    """A replica, and beside it an MCP server that trusts it."""
-    port, mcp_port = free_port(), free_port()
-    issuer = f"http://127.0.0.1:{port}{path}"
-    server = McpServer(mcp_port, issuer, SECRET, directory / "mcp-server.log")
-    resources = {
-        "resources": f"{server.url},{OTHER_RESOURCE}",
-        "introspection_tokens": f"{server.url}={SECRET},{OTHER_RESOURCE}=another-secret",
-    }
-    environment = settings(ledger, port, issuer=issuer, **(resources | changes))
-    with server, Replica(environment, port, directory=directory) as replica:
-        server.wait_until_ready()
-        yield Deployment(replica, server)
 
 
 @pytest.fixture(
@@ -74,6 +40,7 @@ def short_lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment
 
 
 @pytest.mark.parametrize("method", ["none", "client_secret_basic", "client_secret_post", None])
+@pytest.mark.verifies("MCP Python SDK", "discovery, registration, PKCE, tool calls")
 def test_the_sdk_registers_signs_a_person_in_and_calls_tools(deployment: Deployment, method: AuthMethod | None) -> None:
     async def story() -> None:
         client = deployment.client(method=method)
@@ -108,6 +75,7 @@ def test_the_sdk_sends_the_person_to_a_short_url_that_names_the_resource(deploym
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
+@pytest.mark.verifies("MCP Python SDK", "a start from what it stored")
 def test_a_client_that_starts_again_uses_what_it_stored(
     deployment: Deployment, mode: Literal["auto", "legacy"]
 ) -> None:
@@ -124,6 +92,7 @@ def test_a_client_that_starts_again_uses_what_it_stored(
 
 
 @pytest.mark.parametrize("method", ["none", "client_secret_basic", "client_secret_post"])
+@pytest.mark.verifies("MCP Python SDK", "refreshing")
 def test_an_expired_access_token_is_refreshed_without_asking_the_person(
     short_lived: Deployment, method: AuthMethod
 ) -> None:
@@ -141,6 +110,7 @@ def test_an_expired_access_token_is_refreshed_without_asking_the_person(
     anyio.run(story)
 
 
+@pytest.mark.verifies("MCP Python SDK", "two processes that refresh at once")
 def test_two_processes_that_share_what_is_stored_refresh_at_once_and_both_stay_signed_in(
     short_lived: Deployment,
 ) -> None:
@@ -173,6 +143,7 @@ def test_two_processes_that_share_what_is_stored_refresh_at_once_and_both_stay_s
     anyio.run(story)
 
 
+@pytest.mark.verifies("MCP Python SDK", "signing in anew after a revocation")
 def test_a_client_that_was_signed_out_asks_the_person_again(deployment: Deployment) -> None:
     async def story() -> None:
         client = deployment.client()
@@ -229,6 +200,7 @@ def test_a_refresh_token_is_no_key_to_the_mcp_server(deployment: Deployment) -> 
     assert ask(deployment.server, client.sign_in().refresh).status_code == 401
 
 
+@pytest.mark.verifies("MCP Python SDK", "an outage that costs nothing")
 def test_an_outage_fails_the_call_and_costs_the_client_nothing_that_it_stored(tmp_path: Path) -> None:
     async def story(deployment: Deployment) -> None:
         client = deployment.client()

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from tests import parts
-from tests.replica import API_KEY, INTROSPECTION_TOKEN, KNOWN_SECRETS, Replica, free_port, settings
+from tests.interop import node
+from tests.ports import free_port
+from tests.replica import API_KEY, INTROSPECTION_TOKEN, Replica, settings
 from tokensvc.tokens.kinds import client_handle
 
 pytestmark = pytest.mark.needs("node")
-SECRET = {"client_id", "client_secret", "code", "access_token", "refresh_token"}
 REFUSED = "ResponseBodyError"
 CHALLENGED = "WWWAuthenticateChallengeError"
 ANSWERED_WITH_AN_ERROR = "AuthorizationResponseError"
@@ -34,15 +32,7 @@ class Site:
             "apiKey": API_KEY,
             "introspectionToken": INTROSPECTION_TOKEN,
         }
-        command = [parts.path("node"), str(parts.NODE_FOLDER / script)]
-        ended = subprocess.run(
-            command, input=json.dumps(given | changes), capture_output=True, text=True, timeout=60, check=False
-        )
-        assert ended.returncode == 0, ended.stderr
-        seen: dict[str, Any] = json.loads(ended.stdout)
-        for part in ("client", "callback", "first", "second"):
-            KNOWN_SECRETS.update(value for name, value in seen.get(part, {}).items() if name in SECRET)
-        return seen
+        return node.run(script, given | changes)
 
 
 @pytest.fixture(
@@ -65,6 +55,7 @@ def refusals(site: Site) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("method", ["none", "client_secret_basic", "client_secret_post"])
+@pytest.mark.verifies("oauth4webapi", "discovery, registration, code flow with PKCE")
 def test_a_strict_client_walks_the_whole_way(site: Site, method: str) -> None:
     seen = site.run("flow.mjs", method=method)
     assert seen["as"]["issuer"] == site.issuer
@@ -77,6 +68,7 @@ def test_a_strict_client_walks_the_whole_way(site: Site, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["none", "client_secret_basic", "client_secret_post"])
+@pytest.mark.verifies("oauth4webapi", "introspection, refreshing, revocation")
 def test_introspection_refresh_and_revocation_are_what_the_library_takes_for_conforming(
     site: Site, method: str
 ) -> None:
@@ -92,6 +84,7 @@ def test_introspection_refresh_and_revocation_are_what_the_library_takes_for_con
     assert seen["refreshAfterRevocation"]["error"] == "invalid_grant"
 
 
+@pytest.mark.verifies("oauth4webapi", "mixed-up answers noticed")
 def test_the_issuer_lets_the_library_notice_a_mixed_up_answer(refusals: dict[str, Any]) -> None:
     for answer in ("foreignIssuer", "missingIssuer", "foreignState"):
         assert refusals[answer]["code"] == "OAUTH_INVALID_RESPONSE", answer
@@ -126,6 +119,7 @@ def test_errors_at_the_authorization_endpoint_come_back_with_issuer_and_state(
         ("authMethod", 400, "invalid_client_metadata"),
     ],
 )
+@pytest.mark.verifies("oauth4webapi", "refusals")
 def test_refusals_carry_the_code_of_the_standard(refusals: dict[str, Any], case: str, status: int, error: str) -> None:
     seen = refusals[case]
     assert (seen["thrown"], seen["status"], seen["error"]) == (REFUSED, status, error)

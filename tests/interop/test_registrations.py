@@ -10,13 +10,13 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.ports import free_port
 from tests.replica import (
     SECONDS,
     TLS,
     Client,
     Replica,
     api_key_entry,
-    free_port,
     redirect_parameters,
     ring_entry,
     settings,

@@ -17,13 +17,13 @@ from urllib.parse import parse_qs, quote, urlsplit
 import httpx
 import pytest
 
+from tests.ports import free_port
 from tests.replica import (
     INTROSPECTION_TOKEN,
     SECONDS,
     TLS,
     Client,
     Replica,
-    free_port,
     redirect_parameters,
     ring_entry,
     settings,

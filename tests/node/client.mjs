@@ -1,14 +1,14 @@
 // oauth4webapi against a replica, with a person at a browser in between. Scripts beside this one read their input as
 // JSON on standard input and print what they saw as JSON; the tests in tests/interop judge it.
 
-import { text } from 'node:stream/consumers'
 import * as oauth from 'oauth4webapi'
+import { signIn } from './person.mjs'
+
+export { input } from './person.mjs'
 
 // The replicas of tests are on plain http, which the library takes for loopback and tests alone.
 export const insecure = { [oauth.allowInsecureRequests]: true }
 export const redirectUri = 'http://127.0.0.1:33418/callback'
-
-export const input = async () => JSON.parse(await text(process.stdin))
 
 export const authentications = {
   none: () => oauth.None(),
@@ -69,15 +69,7 @@ export class App {
 
   /** Sign in and decide; the URL that the browser is sent back to. */
   async answer(apiKey, { decision = 'allow', ...changes } = {}) {
-    const url = await this.authorizationUrl(changes)
-    const page = await fetch(url, { redirect: 'manual' })
-    if (page.status === 303) return new URL(page.headers.get('location'))
-    const cookie = page.headers.getSetCookie().map((line) => line.split(';')[0]).join('; ')
-    const hidden = (await page.text()).matchAll(/<input type="hidden" name="([^"]+)" value="([^"]*)"/g)
-    const form = Object.fromEntries([...hidden].map(([, name, value]) => [name, value]))
-    const body = new URLSearchParams({ ...form, api_key: apiKey, decision })
-    const answer = await fetch(url, { method: 'POST', body, headers: { cookie }, redirect: 'manual' })
-    return new URL(answer.headers.get('location'))
+    return signIn(await this.authorizationUrl(changes), apiKey, decision)
   }
 
   validate(answer, state = this.state) {

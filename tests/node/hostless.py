@@ -1,4 +1,4 @@
-"""Take out of package-lock.json what names a host: an installation goes by names and hashes, wherever it gets them from.
+"""Take out of package-lock.json what names a host: packages go by name and hash, wherever they are got from.
 
 npm leaves the registry's addresses out by itself (.npmrc beside this file), but not who would like to be sponsored.
 `make lock` runs this after npm, with a Python that has nothing installed.

@@ -22,7 +22,7 @@ KNOWN = Client("app", client_handle("app"), "App", "none", (), OWN, frozenset(),
 
 
 def clients(policy: RedirectPolicy = OPEN, *known: Client) -> Clients:
-    return Clients(SEALER, {client.client_id: client for client in known}, GENERAL, policy)
+    return new_clients(SEALER, {client.client_id: client for client in known}, GENERAL, policy)
 
 
 def registered(**metadata: object) -> str:

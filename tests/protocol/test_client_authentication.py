@@ -31,7 +31,7 @@ def confidential(client_id: str, secret: str = SECRET) -> Client:
 
 def clients(*known: Client) -> Clients:
     by_id: Mapping[str, Client] = {client.client_id: client for client in known}
-    return Clients(sealer(), by_id, LIFETIMES, RedirectPolicy.parse(""))
+    return new_clients(sealer(), by_id, LIFETIMES, RedirectPolicy.parse(""))
 
 
 def basic(name: str, secret: str) -> str:

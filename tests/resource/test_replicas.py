@@ -12,16 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.replica import (
-    API_KEY,
-    INTROSPECTION_TOKEN,
-    Client,
-    Replica,
-    free_port,
-    redirect_parameters,
-    settings,
-    tokens,
-)
+from tests.ports import free_port
+from tests.replica import API_KEY, INTROSPECTION_TOKEN, Client, Replica, redirect_parameters, settings, tokens
 from tests.resource.support import get, protected, run, until
 from tokensvc.identity import credential_of
 from tokensvc.resource import IntrospectionVerifier, Unavailable

@@ -6,7 +6,7 @@ import pytest
 
 from tests.replica import ring_entry
 from tests.tokens.examples import ISSUER
-from tokensvc.keyring import CLIENT_KEYS, KEYS, KeyRing, fingerprint
+from tokensvc.keyring import CLIENT_KEYS, KEYS, SIGNING_KEYS, KeyRing, fingerprint
 from tokensvc.tokens import ring_report
 from tokensvc.tokens.kinds import ClientId
 from tokensvc.tokens.ring_report import MANY_SEALS, OLD, VersionReport
@@ -16,6 +16,7 @@ from tokensvc.tokens.use import KeyUse
 DAY = 86_400_000
 NOW = 20_600 * DAY
 LONGEST = 30 * DAY
+LIFETIMES = {KEYS: LONGEST, SIGNING_KEYS: DAY}
 
 
 def entry(kid: str, activates: int = 0) -> str:
@@ -23,12 +24,10 @@ def entry(kid: str, activates: int = 0) -> str:
     return ring_entry(kid, str((NOW + activates) // 1000) if activates else "")
 
 
-def report(keys: str, client_keys: str = "", use: KeyUse | None = None) -> list[VersionReport]:
-    rings = {
-        name: KeyRing.parse(text, name, NOW)
-        for name, text in {KEYS: keys, CLIENT_KEYS: client_keys or entry("c1")}.items()
-    }
-    return ring_report.report(rings, use or KeyUse(), LONGEST, NOW)
+def report(keys: str, client_keys: str = "", use: KeyUse | None = None, signing_keys: str = "") -> list[VersionReport]:
+    texts = {KEYS: keys, CLIENT_KEYS: client_keys or entry("c1"), SIGNING_KEYS: signing_keys}
+    rings = {name: KeyRing.parse(text, name, NOW) for name, text in texts.items() if text}
+    return ring_report.report(rings, use or KeyUse(), LIFETIMES, NOW)
 
 
 def problems(keys: str, client_keys: str = "", use: KeyUse | None = None) -> list[str]:
@@ -52,6 +51,20 @@ def test_a_version_of_client_ids_is_never_dropped_by_the_calendar() -> None:
     assert (retired.state, retired.followed, retired.drop_from) == ("retired", True, None)
     assert active.followed is False
     assert problems(entry("k1"), f"{entry('c1')},{entry('c2', -5 * OLD)}") == []
+
+
+def test_a_version_that_signs_is_dropped_after_the_longest_access_token_and_has_no_budget_of_nonces() -> None:
+    keys = f"{entry('s1')},{entry('s2', -1000)}"
+    name = fingerprint(KeyRing.parse(keys, SIGNING_KEYS, NOW).versions[1])
+    use = KeyUse()
+    use.count(SIGNING_KEYS, name, "ES256", None).seals = 2 * MANY_SEALS
+    *_, retired, active = report(entry("k1"), use=use, signing_keys=keys)
+    assert (retired.state, retired.drop_from) == ("retired", NOW - 1000 + DAY)
+    assert (active.state, active.seals) == ("active", 2 * MANY_SEALS)
+    assert ring_report.warnings([retired, active], NOW) == []
+    (old,) = ring_report.warnings(report(entry("k1"), signing_keys=entry("s1", -OLD - 1000))[2:], NOW)
+    assert (old.ring, old.kid) == (SIGNING_KEYS, "s1")
+    assert old.problem.startswith("is the newest")
 
 
 def test_a_successor_without_activation_leaves_the_date_unknown() -> None:
@@ -104,7 +117,7 @@ def test_use_is_counted_for_the_version_that_sealed_and_opened() -> None:
     other = sealer(f"{entries[1]},{entry('c2', -1000)}")
     other.unseal(ClientId, sealed, NOW + 5)
     rings = other.rings
-    _, c1, c2 = ring_report.report(rings, use, LONGEST, NOW)
+    _, c1, c2 = ring_report.report(rings, use, LIFETIMES, NOW)
     assert (c1.seals, c1.opens, c1.last_opened) == (1, 1, NOW + 5)
     assert (c2.seals, c2.opens, c2.last_opened) == (0, 0, None)
 

@@ -31,6 +31,9 @@ def prepare(directory: Path, port: int, environ: MutableMapping[str, str]) -> st
         "introspection_tokens": made["introspection_token"],
         "admin_tokens": made["admin_token"],
     }
+    if environ.get("TOKENSVC_ACCESS_TOKEN_FORMAT") == "jwt":
+        # What signs is derived otherwise than what seals, so that the one entry serves in both rings.
+        values["signing_keys"] = made["keys"]
     own = {field for field in values if {variable_name(field), f"{variable_name(field)}_FILE"} & environ.keys()}
     environ.update({variable_name(field): value for field, value in values.items() if field not in own})
     announced = {"api_key": "api_keys", "introspection_token": "introspection_tokens", "admin_token": "admin_tokens"}

@@ -1,4 +1,4 @@
-"""`tokensvc keys`: make an entry of a key ring, and see in what state the versions of both rings are."""
+"""`tokensvc keys`: make an entry of a key ring, and see in what state the versions of all rings are."""
 
 import argparse
 import base64
@@ -9,10 +9,11 @@ from dataclasses import asdict
 from typing import Any
 
 from tokensvc.commands import CommandFailed, now, print_json, print_table, rfc3339, say
-from tokensvc.keyring import CLIENT_KEYS, parse_time
+from tokensvc.keyring import SIGNING_KEYS, parse_time
 
 _KID = re.compile(r"[A-Za-z0-9_-]{1,16}")
 _USES = {"staged": "opens", "active": "seals, opens", "retired": "opens"}
+_USES_OF_SIGNING = {"staged": "verifies", "active": "signs, verifies", "retired": "verifies"}
 _NOW = """\
 It begins to seal as soon as a replica has it: right for a new ring. For a ring in use give --activates a time after
 the rollout, since until then replicas without the entry could not open what others seal."""
@@ -26,8 +27,9 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     new = actions.add_parser(
         "new",
-        help="print a new entry for TOKENSVC_KEYS or TOKENSVC_CLIENT_KEYS",
-        description="Print a new entry for TOKENSVC_KEYS or TOKENSVC_CLIENT_KEYS, with 32 random bytes.",
+        help="print a new entry for a ring",
+        description="Print a new entry for TOKENSVC_KEYS, TOKENSVC_CLIENT_KEYS or TOKENSVC_SIGNING_KEYS, with 32 "
+        "random bytes.",
     )
     new.add_argument("--activates", metavar="T", type=_time, help="when it begins to seal: RFC 3339 or Unix seconds")
     new.add_argument("--kid", type=_kid, help="its name, 1 to 16 of A-Z a-z 0-9 _ - (default: k, date, letter)")
@@ -58,7 +60,7 @@ def run_new(options: argparse.Namespace) -> None:
 
 def run_status(options: argparse.Namespace) -> None:
     found = _of_environment() if options.url is None else _of_replica(options.url)
-    rows = [_row(version, found["longest_lifetime"]) for version in found["versions"]]
+    rows = [_row(version) for version in found["versions"]]
     if options.url is not None:
         rows = [row | _use(version) for row, version in zip(rows, found["versions"], strict=True)]
         say(f"Used since {rfc3339(found['since'])}, in process {found['worker']} of that replica alone.")
@@ -76,10 +78,9 @@ def _of_environment() -> dict[str, Any]:
 
     loaded = settings.load()
     moment = now()
-    longest = assembly.longest_lifetime(loaded)
+    longest = assembly.longest_lifetimes(loaded)
     versions = ring_report.report(assembly.rings(loaded, moment), KeyUse(), longest, moment)
     return {
-        "longest_lifetime": longest,
         "versions": [asdict(version) for version in versions],
         "warnings": [asdict(warning) for warning in ring_report.warnings(versions, moment)],
     }
@@ -89,7 +90,7 @@ def _of_replica(url: str) -> dict[str, Any]:
     from tokensvc.commands.admin_client import ask
 
     answer = ask(url, "GET", "/admin/keys")
-    if not {"longest_lifetime", "versions", "warnings", "since", "worker"} <= answer.keys():
+    if not {"versions", "warnings", "since", "worker"} <= answer.keys():
         raise CommandFailed("what answered is no replica of this version")
     return answer
 
@@ -111,14 +112,14 @@ def _advice(activates: int | None, moment: int) -> str:
     return (_STAGED if activates > moment else _PAST).format(time=rfc3339(activates))
 
 
-def _row(version: dict[str, Any], longest: int) -> dict[str, Any]:
+def _row(version: dict[str, Any]) -> dict[str, Any]:
     return {
         "ring": version["ring"],
         "kid": version["kid"],
         "state": version["state"],
-        "use": _USES[version["state"]],
+        "use": (_USES_OF_SIGNING if version["ring"] == SIGNING_KEYS else _USES)[version["state"]],
         "activates": rfc3339(version["activates"]) if version["activates"] else "always",
-        "drop": _drop(version, longest),
+        "drop": _drop(version),
     }
 
 
@@ -131,16 +132,16 @@ def _use(version: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _drop(version: dict[str, Any], longest: int) -> str:
-    """A version can go once the last thing that it sealed has expired. `longest` is in milliseconds."""
+def _drop(version: dict[str, Any]) -> str:
+    """A version can go once the last thing that it sealed has expired."""
     if not version["followed"]:
         return "not yet: nothing follows it"
-    if version["ring"] == CLIENT_KEYS:
+    if version["longest"] is None:
         return "ends its clients, who register anew"
     expired = version["drop_from"]
     if expired is None:
         # Nobody wrote down when its successor came, and it sealed until then.
-        return f"{longest // 86_400_000 + 1} days after its successor was rolled out"
+        return f"{version['longest'] // 86_400_000 + 1} days after its successor was rolled out"
     return f"{'now, since' if expired <= now() else 'from'} {rfc3339(expired)}"
 
 

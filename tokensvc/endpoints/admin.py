@@ -10,6 +10,7 @@ from tokensvc.endpoints.service import Service, guard, service_of
 from tokensvc.errors import InvalidRequest, TemporarilyUnavailable, UnknownClient
 from tokensvc.ledger.marks import RETENTION, Mark, Subject, parse_subject, subject_name, subject_text
 from tokensvc.observability import log, warn
+from tokensvc.protocol.client_metadata_document import is_document_url
 from tokensvc.tokens.kinds import ClientId, client_handle
 
 
@@ -72,6 +73,11 @@ async def _subject(body: Any, service: Service, now: int) -> Subject:
     name = "" if name is None else name
     if not isinstance(kind, str) or not isinstance(name, str):
         raise InvalidRequest("kind and subject are strings")
+    if kind == "client" and is_document_url(name):
+        raise InvalidRequest(
+            "all installations of an app share this client_id: end one person's with user-client, "
+            "and take its host out of TOKENSVC_CIMD to keep the app out"
+        )
     if kind == "client":
         name = await _handle(name, service, now)
     if kind == "user-client":
@@ -86,6 +92,9 @@ async def _handle(client: Any, service: Service, now: int) -> str:
     """A client by its client_id, or by its handle already. Raises InvalidRequest."""
     if not isinstance(client, str) or not client:
         raise InvalidRequest("client is a client_id or a client handle")
+    if is_document_url(client):
+        # Its host need not be asked for what it is called here.
+        return client_handle(client)
     try:
         return (await service.server.clients.find(client, now)).handle
     except UnknownClient:

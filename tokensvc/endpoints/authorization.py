@@ -10,27 +10,31 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from tokensvc.endpoints import cookies
-from tokensvc.endpoints.http import NO_STORE, JsonResponse, Parameters, read_form
-from tokensvc.endpoints.pages import SignInView, error_page, sign_in_page
-from tokensvc.endpoints.service import Service, address_of, service_of
+from tokensvc.endpoints.http import NO_STORE, JsonResponse, Parameters
+from tokensvc.endpoints.pages import SignInView, plain_host, sign_in_page
+from tokensvc.endpoints.person import Refused, check_browser, read_page_form, sign_in, unavailable_page
+from tokensvc.endpoints.service import Service, service_of
 from tokensvc.errors import (
     AccessDenied,
     InvalidRedirectUri,
     InvalidRequest,
+    InvalidRequestUri,
     OAuthError,
     TemporarilyUnavailable,
-    TooManyRequests,
     UnknownClient,
 )
 from tokensvc.grants import authorization_code
-from tokensvc.identity import SignedIn
+from tokensvc.ledger import Spent
 from tokensvc.observability import log, warn
 from tokensvc.protocol.authorization_request import Authorization, ReturnAddress, check, return_address
 from tokensvc.protocol.client import Client
+from tokensvc.protocol.client_metadata_document import DocumentRefused, DocumentUnavailable
+from tokensvc.protocol.pushed_request import LIFETIME as PUSHED_LIFETIME
+from tokensvc.protocol.pushed_request import open_pushed, restore
 from tokensvc.protocol.redirect_uri import RedirectUri
 from tokensvc.protocol.server import AuthorizationServer
 from tokensvc.tokens.artefact import Unsealable
-from tokensvc.tokens.kinds import AuthorizationRequest, digest
+from tokensvc.tokens.kinds import AuthorizationRequest, PushedRequest, digest
 
 REQUEST_LIFETIME = 600_000
 """How long a person may take on the page, in milliseconds."""
@@ -40,30 +44,16 @@ _AGAIN = "Go back to the app and connect again."
 async def authorize(request: Request) -> Response:
     try:
         return await (_decide(request) if request.method == "POST" else _ask(request))
-    except _Refused as refused:
+    except Refused as refused:
         warn("authorization refused", reason=refused.reason)
         if isinstance(refused, _Unregistered) and _is_probe(request):
             return _unregistered(request)
-        page = error_page(refused.status, refused.title, str(refused), hint=refused.hint)
-        page.headers.update(refused.headers)
-        return page
+        return refused.page(_AGAIN)
     except TemporarilyUnavailable as error:
-        warn("unavailable", reason=error.reason)
-        page = error_page(503, "Not available right now", "This service cannot answer at the moment.", hint=_AGAIN)
-        page.headers["Retry-After"] = str(error.retry_after)
-        return page
+        return unavailable_page(error, _AGAIN)
 
 
-class _Refused(Exception):
-    """An answer for the person, who stays on this page: there is no redirect URI that could be trusted with it."""
-
-    def __init__(self, status: int, title: str, message: str, *, hint: str = _AGAIN, reason: str = "") -> None:
-        super().__init__(message)
-        self.status, self.title, self.hint, self.reason = status, title, hint, reason or message
-        self.headers: dict[str, str] = {}
-
-
-class _Unregistered(_Refused):
+class _Unregistered(Refused):
     """The client is unknown here."""
 
 
@@ -72,9 +62,15 @@ async def _ask(request: Request) -> Response:
     service = service_of(request)
     now = service.clock()
     parameters = _parse(request)
-    client, address = await _return_address(parameters.values, service.server, now)
+    pushed = _pushed(parameters.values, service.server, now)
+    # What stands beside a request_uri has no say (RFC 9101 §5), so it may be what it wants.
+    given = pushed.address_parameters(parameters.values["client_id"]) if pushed else parameters.values
+    client, address = await _return_address(given, service.server, now)
     try:
-        authorization = check(parameters.check(), client, address, service.server)
+        if pushed:
+            authorization = restore(pushed, client, address, service.server, now)
+        else:
+            authorization = check(parameters.check(), client, address, service.server)
     except OAuthError as error:
         warn("authorization refused", client=client.handle, error=error.error, reason=error.reason)
         return _see_other(address.refuse(error))
@@ -89,21 +85,28 @@ async def _ask(request: Request) -> Response:
 async def _decide(request: Request) -> Response:
     """Take the decision of the person who saw the page."""
     service = service_of(request)
-    form = await _read_form(request)
+    form = await read_page_form(request)
     now = service.clock()
     pending = _pending(request, form.get("request", ""), service, now)
     address = ReturnAddress(RedirectUri.parse(pending.redirect_uri), pending.state, service.server.issuer)
     decision = form.get("decision")
     if decision == "deny":
+        await _use(pending, service.server, now)
         log("authorization denied", client=pending.client)
         return _see_other(address.refuse(AccessDenied("the person did not allow it")))
     if decision != "allow":
-        raise _Refused(400, "That was not a decision", "The page was sent without Allow or Deny.")
-    signed_in = await _sign_in(request, form.get("api_key", ""), pending, service, now)
+        raise Refused(400, "That was not a decision", "The page was sent without Allow or Deny.")
+    signed_in = await sign_in(request, form.get("api_key", ""), pending.client, service, now)
     if isinstance(signed_in, str):
         view = _view(pending, form["request"], service.server)
         return sign_in_page(view, status=401, problem=signed_in)
-    sealed, code = await authorization_code.approve(pending, signed_in, service.server, now)
+    await _use(pending, service.server, now)
+    try:
+        sealed, code = await authorization_code.approve(pending, signed_in, service.server, now)
+    except AccessDenied as denied:
+        facts = {"client": pending.client, "credential": signed_in.credential}
+        warn("authorization refused", **facts, error=denied.error, reason=denied.reason)
+        return _see_other(address.refuse(denied))
     log("authorization granted", client=pending.client, family=code.family, credential=code.credential)
     return _see_other(address.answer(code=sealed))
 
@@ -113,10 +116,32 @@ def _parse(request: Request) -> Parameters:
     try:
         parameters = Parameters.parse(request.scope["query_string"])
     except InvalidRequest as error:
-        raise _Refused(400, "This link is damaged", "The app sent a request that cannot be read.") from error
-    if parameters.repeated & {"client_id", "redirect_uri", "state"}:
-        raise _Refused(400, "This link is damaged", "The app sent a parameter twice that may stand only once.")
+        raise Refused(400, "This link is damaged", "The app sent a request that cannot be read.") from error
+    if parameters.repeated & {"client_id", "redirect_uri", "request_uri", "state"}:
+        raise Refused(400, "This link is damaged", "The app sent a parameter twice that may stand only once.")
     return parameters
+
+
+def _pushed(parameters: Mapping[str, str], server: AuthorizationServer, now: int) -> PushedRequest | None:
+    """The request that the client pushed (RFC 9126 §4), None for one that stands in the parameters."""
+    try:
+        return open_pushed(parameters, server, now)
+    except InvalidRequestUri as error:
+        message = "The app sent a request that this server does not know, or not any more."
+        raise Refused(400, "This link is damaged", message, hint=_AGAIN, reason=error.reason) from error
+
+
+async def _use(pending: AuthorizationRequest, server: AuthorizationServer, now: int) -> None:
+    """A pushed request is decided once, on however many pages it was shown (RFC 9126 §7.3)."""
+    if not pending.pushed:
+        return
+    try:
+        await server.ledger.spend(f"par:{pending.pushed}", now + PUSHED_LIFETIME + REQUEST_LIFETIME, now)
+    except Spent as error:
+        message = "Somebody has decided about this before, perhaps in another tab. Nothing more was allowed."
+        raise Refused(
+            400, "This was decided before", message, hint=_AGAIN, reason="pushed request used again"
+        ) from error
 
 
 async def _return_address(
@@ -125,6 +150,15 @@ async def _return_address(
     """The client, and where its answer goes; a page for the person where that cannot be known."""
     try:
         return await return_address(parameters, server, now)
+    except DocumentRefused as error:
+        message = f"The app says who it is in a document of its own, and that cannot be accepted: {error}."
+        hint = "Nothing can be done about it here. Ask whoever makes the app."
+        raise _Unregistered(400, "This app does not say who it is", message, hint=hint, reason=str(error)) from error
+    except DocumentUnavailable as error:
+        message = f"The app says who it is in a document at {plain_host(error.host)}, which cannot be read right now."
+        refused = Refused(503, "This app cannot be identified right now", message, reason=error.reason)
+        refused.headers["Retry-After"] = str(error.retry_after)
+        raise refused from error
     except UnknownClient as error:
         message = "The app uses a registration that this server does not know. It may be from before a change here."
         hint = "Remove this server in the app and add it again, so that the app registers anew."
@@ -132,19 +166,10 @@ async def _return_address(
         raise _Unregistered(400, title, message, hint=hint, reason=f"client: {error}") from error
     except InvalidRedirectUri as error:
         message = f"The answer would go to an address that cannot be trusted: {error.description}."
-        raise _Refused(400, "The app asks to be answered elsewhere", message) from error
+        raise Refused(400, "The app asks to be answered elsewhere", message) from error
     except InvalidRequest as error:
         message = f"The app sent an incomplete request: {error.description}."
-        raise _Refused(400, "This link is damaged", message) from error
-
-
-async def _read_form(request: Request) -> Mapping[str, str]:
-    try:
-        return (await read_form(request)).check()
-    except OAuthError as error:
-        raise _Refused(
-            error.status, "This form is damaged", "The page was sent in a form that cannot be read."
-        ) from error
+        raise Refused(400, "This link is damaged", message) from error
 
 
 def _pending(request: Request, sealed: str, service: Service, now: int) -> AuthorizationRequest:
@@ -152,41 +177,13 @@ def _pending(request: Request, sealed: str, service: Service, now: int) -> Autho
     try:
         pending = service.server.sealer.unseal(AuthorizationRequest, sealed, now)
     except Unsealable as error:
-        raise _Refused(400, "This page is no longer valid", "The request cannot be opened any more.") from error
+        raise Refused(400, "This page is no longer valid", "The request cannot be opened any more.") from error
     if now >= pending.exp:
-        raise _Refused(400, "This page has expired", "It was open for more than ten minutes, so nothing was allowed.")
-    if request.headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
-        # Cookies know no ports, so a neighbour on this host could have planted its own beside its own request.
-        raise _Refused(403, "This is another website", "The decision came from elsewhere, so nothing was allowed.")
-    if not cookies.holds(request, pending.name, pending.browser):
-        hint = f"Allow cookies for this site. {_AGAIN}"
-        message = "The decision did not come from the browser that the page was shown in, so nothing was allowed."
-        raise _Refused(403, "This is another browser", message, hint=hint)
+        raise Refused(400, "This page has expired", "It was open for more than ten minutes, so nothing was allowed.")
+    check_browser(request, pending.name, pending.browser, hint=_AGAIN)
     if service.server.resources.sealed(pending.resource) is None:
-        raise _Refused(400, "This page is no longer valid", "The server it was about is not offered any more.")
+        raise Refused(400, "This page is no longer valid", "The server it was about is not offered any more.")
     return pending
-
-
-async def _sign_in(
-    request: Request, api_key: str, pending: AuthorizationRequest, service: Service, now: int
-) -> SignedIn | str:
-    """Who signed in, or what to tell the person."""
-    address = address_of(request)
-    try:
-        service.attempts.check("api key", address)
-    except TooManyRequests as error:
-        message = "There were too many wrong keys from your network."
-        refused = _Refused(429, "Too many attempts", message, hint="Wait a minute.", reason=error.reason)
-        refused.headers["Retry-After"] = str(error.retry_after)
-        raise refused from error
-    if not api_key.strip():
-        return "Enter your API key to allow this."
-    signed_in = await service.server.identities.sign_in(api_key, now)
-    if signed_in is None:
-        service.attempts.failed("api key", address)
-        warn("sign-in refused", reason="wrong API key", client=pending.client, address=address)
-        return "This API key is not valid. Check it and try again."
-    return signed_in
 
 
 def _request(authorization: Authorization, name: str, cookie: str, now: int) -> AuthorizationRequest:
@@ -197,12 +194,15 @@ def _request(authorization: Authorization, name: str, cookie: str, now: int) -> 
         client=client.handle,
         client_name=client.name,
         verified=client.verified,
+        client_host=client.host,
         redirect_uri=authorization.redirect_uri.text,
         state=authorization.state,
         code_challenge=authorization.code_challenge,
         resource=authorization.resource.digest,
         scope=authorization.scope,
         exp=now + REQUEST_LIFETIME,
+        jkt=authorization.jkt,
+        pushed=authorization.pushed,
     )
 
 
@@ -212,6 +212,7 @@ def _view(pending: AuthorizationRequest, sealed: str, server: AuthorizationServe
     return SignInView(
         client_name=pending.client_name,
         client_verified=pending.verified,
+        client_host=pending.client_host,
         redirect_target=redirect_uri.target,
         redirect_kind=redirect_uri.kind,
         resource=resource.identifier if resource else "",

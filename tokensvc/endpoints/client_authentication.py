@@ -1,6 +1,7 @@
-"""Client authentication (RFC 6749 §2.3), the same wherever clients post: who asks, and how often it may be wrong."""
+"""Client authentication, the same wherever clients post: who asks, and how often it may be wrong."""
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
@@ -8,20 +9,26 @@ from tokensvc.endpoints.http import header
 from tokensvc.endpoints.service import Service, address_of
 from tokensvc.errors import InvalidClient
 from tokensvc.protocol.client import Client
-from tokensvc.protocol.client_authentication import ClientCredentials, authenticate
+from tokensvc.protocol.client_authentication import ClientCredentials, Recipient, authenticate
 
 
 async def authenticate_client(request: Request, parameters: Mapping[str, str], service: Service, now: int) -> Client:
     """The client of a request. Raises InvalidClient; TooManyRequests after many wrong secrets from one address."""
-    credentials = ClientCredentials.parse(
-        header(request.scope, b"authorization"), parameters.get("client_id"), parameters.get("client_secret")
-    )
+    credentials = ClientCredentials.parse(header(request.scope, b"authorization"), parameters)
     address = address_of(request)
-    if credentials.secrets:
+    if credentials.proves:
         service.attempts.check("client secret", address)
     try:
-        return await authenticate(credentials, service.server.clients, now)
+        return await authenticate(credentials, service.server.clients, _recipient(request, service), now)
     except InvalidClient:
-        if credentials.secrets:
+        if credentials.proves:
             service.attempts.failed("client secret", address)
         raise
+
+
+def _recipient(request: Request, service: Service) -> Recipient:
+    """This server, by its issuer, its token endpoint or the endpoint that is asked (RFC 7523 §3, RFC 9126 §2)."""
+    issuer = service.server.issuer
+    parts = urlsplit(issuer)
+    here = f"{parts.scheme}://{parts.netloc}{request.scope['path']}"
+    return Recipient(frozenset({issuer, f"{issuer}/token", here}), service.server.ledger)

@@ -19,6 +19,7 @@ from tokensvc.errors import (
     RequestTooLarge,
     TemporarilyUnavailable,
     TooManyRequests,
+    UseDpopNonce,
 )
 from tokensvc.observability import warn
 
@@ -186,6 +187,8 @@ def _error_headers(error: OAuthError) -> Iterable[tuple[str, str]]:
         yield "Retry-After", str(error.retry_after)
     if isinstance(error, InvalidClient) and error.basic:
         yield "WWW-Authenticate", 'Basic realm="tokensvc", charset="UTF-8"'
+    if isinstance(error, UseDpopNonce):
+        yield "DPoP-Nonce", error.nonce
     if isinstance(error, InvalidToken):
         yield "WWW-Authenticate", f'Bearer realm="tokensvc", error="{error.error}"'
 

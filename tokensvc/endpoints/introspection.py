@@ -50,7 +50,7 @@ async def _active(
 ) -> tuple[AccessToken, int]:
     """The token and when it expires, if it is active for this resource. Raises _Inactive."""
     try:
-        token = server.sealer.unseal(AccessToken, value, now)
+        token = server.access_tokens.unseal(value, now)
     except Unsealable as error:
         raise _Inactive(str(error)) from None
     exp = server.clients.lifetimes(token.client).end_of(token)
@@ -63,19 +63,21 @@ async def _active(
         await server.identities.confirm(token.credential, token.identity, now)
     except (Dead, IdentityEnded) as ended:
         raise _Inactive(str(ended), token) from None
+    if not server.scopes.limit(token.scope, token.identity.role):
+        raise _Inactive("its role may have none of its scopes any more", token)
     return token, exp
 
 
 def _response(token: AccessToken, exp: int, resource: Resource | None, server: AuthorizationServer) -> dict[str, Any]:
     account, user, role = token.identity
-    return {
+    response = {
         "active": True,
         "iss": server.issuer,
         "sub": token.identity.sub,
         "aud": resource.identifier if resource else "",
         "client_id": token.client,
-        "scope": token.scope,
-        "token_type": "Bearer",
+        "scope": server.scopes.limit(token.scope, role),
+        "token_type": "DPoP" if token.jkt else "Bearer",
         "iat": token.iat // 1000,
         "exp": exp // 1000,
         "jti": token.jti,
@@ -84,6 +86,8 @@ def _response(token: AccessToken, exp: int, resource: Resource | None, server: A
         "user": user,
         "role": role,
     }
+    # What the resource server has to see proved (RFC 9449 §6.2).
+    return response | {"cnf": {"jkt": token.jkt}} if token.jkt else response
 
 
 def presented(request: Request) -> tuple[str, ...]:

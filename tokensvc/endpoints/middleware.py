@@ -26,7 +26,7 @@ class Cors:
             allow_origins=["*"],
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
-            expose_headers=["WWW-Authenticate", "Retry-After"],
+            expose_headers=["WWW-Authenticate", "Retry-After", "DPoP-Nonce"],
             max_age=7200,
         )
 

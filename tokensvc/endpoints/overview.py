@@ -17,6 +17,7 @@ from tokensvc import __version__
 from tokensvc.endpoints.admin import guard_admin
 from tokensvc.endpoints.http import NO_STORE, JsonResponse
 from tokensvc.endpoints.service import Service, service_of
+from tokensvc.keyring import KEYS
 from tokensvc.ledger.marks import Mark, Subject, subject_text
 from tokensvc.ledger.peers import PeeredLedger
 from tokensvc.tokens import ring_report
@@ -24,7 +25,7 @@ from tokensvc.tokens.ring_report import VersionReport
 
 
 async def keys(request: Request) -> Response:
-    """Each version of both rings and its use. It is counted in the process that answers, since that one started."""
+    """Each version of every ring and its use. It is counted in the process that answers, since that one started."""
     service = service_of(request)
     guard_admin(request, service)
     now = service.clock()
@@ -33,7 +34,7 @@ async def keys(request: Request) -> Response:
         "replica": service.replica.id,
         "worker": service.replica.pid,
         "since": service.replica.started,
-        "longest_lifetime": service.longest,
+        "longest_lifetime": service.longest[KEYS],
         "versions": [asdict(version) for version in versions],
         "warnings": [asdict(warning) for warning in ring_report.warnings(versions, now)],
     }
@@ -98,7 +99,7 @@ def _exchange(service: Service, now: int) -> dict[str, Any]:
 
 
 def _versions(service: Service, now: int) -> list[VersionReport]:
-    return ring_report.report(service.server.sealer.rings, service.replica.use, service.longest, now)
+    return ring_report.report(service.rings, service.replica.use, service.longest, now)
 
 
 def _ring(version: VersionReport) -> dict[str, Any]:

@@ -53,7 +53,10 @@ ERROR: Final = templates.get_template("error.html")
 
 @dataclass(frozen=True, slots=True)
 class SignInView:
-    """What the sign-in page shows; `client_name` and `redirect_target` come from strangers."""
+    """What the sign-in page shows; `client_name` and `redirect_target` come from strangers.
+
+    `client_host` stands for the app where its client_id is the URL of a document, else it is empty.
+    """
 
     client_name: str
     client_verified: bool
@@ -63,6 +66,7 @@ class SignInView:
     scopes: tuple[str, ...]
     request: str
     issuer: str
+    client_host: str = ""
 
 
 def sign_in_page(view: SignInView, *, status: int = 200, problem: str = "") -> HTMLResponse:
@@ -70,6 +74,7 @@ def sign_in_page(view: SignInView, *, status: int = 200, problem: str = "") -> H
     html = SIGN_IN.render(
         name=shortened(view.client_name, 100),
         verified=view.client_verified,
+        client_host=plain_host(view.client_host),
         target=plain_host(view.redirect_target),
         kind=view.redirect_kind,
         resource=plain_text(view.resource),

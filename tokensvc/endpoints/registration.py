@@ -20,7 +20,7 @@ async def register(request: Request) -> Response:
             service.attempts.check("registration", address)
             service.registration.check(bearer(request.headers.get("authorization")))
         metadata = await _read_metadata(request)
-        registration = Registration.parse(metadata, service.server.redirect_policy)
+        registration = Registration.parse(metadata, service.server.redirect_policy, service.grant_types)
         response = registration.seal(service.server.sealer, now)
     except OAuthError as error:
         if isinstance(error, InvalidToken):

@@ -49,14 +49,15 @@ async def revoke(request: Request) -> Response:
 
 def _unseal(value: str, server: AuthorizationServer, now: int) -> RefreshToken | AccessToken | None:
     """The token, whatever its hint said; None for one that is unknown or expired, which §2.2 does not call an error."""
-    kinds: tuple[type[RefreshToken] | type[AccessToken], ...] = (RefreshToken, AccessToken)
-    for kind in kinds:
+    token: RefreshToken | AccessToken
+    try:
+        token = server.sealer.unseal(RefreshToken, value, now)
+    except Unsealable:
         try:
-            token = server.sealer.unseal(kind, value, now)
+            token = server.access_tokens.unseal(value, now)
         except Unsealable:
-            continue
-        return token if now < token.exp else None
-    return None
+            return None
+    return token if now < token.exp else None
 
 
 def _mark(token: RefreshToken | AccessToken, client: Client, now: int) -> tuple[Subject, Mark]:

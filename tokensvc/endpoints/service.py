@@ -1,19 +1,26 @@
 """What the endpoints share: the authorization server, the clock, the secrets of those who may ask."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
 from tokensvc.endpoints.attempts import Attempts
 from tokensvc.endpoints.secrets import Secrets
 from tokensvc.errors import InvalidToken
+from tokensvc.grants.devices import Devices
 from tokensvc.grants.token_request import GrantType
+from tokensvc.keyring import KeyRing
 from tokensvc.observability import warn
+from tokensvc.outbound.documents import Documents
+from tokensvc.protocol.client_metadata_document import ClientMetadataDocument
+from tokensvc.protocol.jwks import KeyDirectory
 from tokensvc.protocol.registration_policy import RegistrationPolicy
 from tokensvc.protocol.resource_indicator import Resource
 from tokensvc.protocol.server import AuthorizationServer
 from tokensvc.reload import Reload
+from tokensvc.tokens.nonces import Nonces
+from tokensvc.tokens.signing_keys import SigningKeys
 from tokensvc.tokens.use import KeyUse
 
 _PINNED = "tokensvc.service"
@@ -33,6 +40,9 @@ class Replica:
     clock: Callable[[], int]
     attempts: Attempts
     use: KeyUse
+    published_keys: KeyDirectory
+    documents: Documents[ClientMetadataDocument]
+    devices: Devices = field(default_factory=Devices)
     reload: Reload | None = None
     unready: str = ""
 
@@ -41,8 +51,9 @@ class Replica:
 class Service:
     """One set of settings in force. `clock` gives milliseconds since the epoch; an endpoint reads it once a request.
 
-    `grant_types` are advertised and accepted, by name. `longest` is the longest lifetime of any code or token, in
-    milliseconds; `digests` are those of the settings, by variable.
+    `grant_types` are advertised and accepted, by name. `rings` and `longest` are by a ring's variable, the latter the
+    longest lifetime of what it seals or signs, in milliseconds. `signing` is there where JWT access tokens are taken.
+    `digests` are those of the settings, by variable.
     """
 
     server: AuthorizationServer
@@ -53,7 +64,10 @@ class Service:
     admin: Secrets
     grant_types: Mapping[str, GrantType]
     replica: Replica
-    longest: int
+    rings: Mapping[str, KeyRing]
+    longest: Mapping[str, int]
+    signing: SigningKeys | None
+    nonces: Nonces
     digests: Mapping[str, str]
 
 

@@ -7,14 +7,18 @@ from starlette.responses import Response
 
 from tokensvc.endpoints.client_authentication import authenticate_client
 from tokensvc.endpoints.http import NO_STORE, JsonResponse, read_form
+from tokensvc.endpoints.proof import nonce_header, read_proof
 from tokensvc.endpoints.service import service_of
 from tokensvc.errors import (
+    AuthorizationPending,
+    InvalidDpopProof,
     InvalidGrant,
     InvalidRequest,
     OAuthError,
     ReplayedGrant,
     TemporarilyUnavailable,
     UnsupportedGrantType,
+    UseDpopNonce,
 )
 from tokensvc.grants.issued import Issued
 from tokensvc.grants.token_request import GrantType, TokenRequest
@@ -34,17 +38,23 @@ async def token(request: Request) -> Response:
         grant = _grant(parameters.get("grant_type", ""), service.grant_types)
         # Logged once it is known to be one: anything may stand there, a secret too.
         grant_type = parameters["grant_type"]
+        # Before the client, whose assertion counts once: a proof that has to come again takes nothing along.
+        proof = read_proof(request, "/token", service, now)
         authenticated = await authenticate_client(request, parameters, service, now)
         client = authenticated.handle
-        issued = await grant(TokenRequest(parameters, authenticated, now), service.server)
-    except TemporarilyUnavailable:
+        if authenticated.dpop_bound_access_tokens and proof is None:
+            raise InvalidDpopProof(
+                "the client registered for tokens that are bound to a key, and a DPoP proof is missing"
+            )
+        issued = await grant(TokenRequest(parameters, authenticated, now, proof), service.server)
+    except (TemporarilyUnavailable, AuthorizationPending, UseDpopNonce):
         raise
     except OAuthError as error:
         _warn(error, grant_type, client)
         raise
     event = _EVENTS[issued.outcome]
     log(event, grant_type=grant_type, client=client, family=issued.family, generation=issued.generation)
-    return JsonResponse(_response(issued), headers=NO_STORE)
+    return JsonResponse(_response(issued), headers=NO_STORE | nonce_header(proof, service, now))
 
 
 def _warn(error: OAuthError, grant_type: str, client: str) -> None:

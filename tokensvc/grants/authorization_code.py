@@ -1,8 +1,8 @@
 """The authorization code grant (OAuth 2.1 §4.1): a code for a person's approval, tokens for a code."""
 
-from tokensvc.errors import InvalidGrant, InvalidRequest
+from tokensvc.errors import AccessDenied, InvalidGrant, InvalidRequest
 from tokensvc.grants.issued import Issued
-from tokensvc.grants.minting import advance, check_client, check_resource, mint, open_parent, refusal
+from tokensvc.grants.minting import advance, check_client, check_resource, mint, open_parent, present_scope, refusal
 from tokensvc.grants.token_request import TokenRequest
 from tokensvc.identity import SignedIn
 from tokensvc.protocol.pkce import check_verifier
@@ -19,11 +19,15 @@ from tokensvc.tokens.kinds import (
 async def approve(
     request: AuthorizationRequest, signed_in: SignedIn, server: AuthorizationServer, now: int
 ) -> tuple[str, AuthorizationCode]:
-    """The code for a request that a person approved, sealed and as it is.
+    """The code for a request that a person approved, sealed and as it is. Raises AccessDenied.
 
-    A person who signs in after a revocation is let in again, so the authorization lies after every mark on them.
+    A role that may have nothing of what is asked for is denied. A person who signs in after a revocation is let in
+    again, so the authorization lies after every mark on them.
     """
     identity, credential = signed_in.identity, signed_in.credential
+    scope = server.scopes.limit(request.scope, identity.role)
+    if not scope:
+        raise AccessDenied("the person may have none of the scopes", reason=f"none of {request.scope} for their role")
     authorized_at = await server.ledger.lift(subjects_of(identity, credential, request.client), now)
     lifetime = server.clients.lifetimes(request.client).code
     code = AuthorizationCode(
@@ -32,11 +36,12 @@ async def approve(
         identity=identity,
         credential=credential,
         resource=request.resource,
-        scope=request.scope,
+        scope=scope,
         authorized_at=authorized_at,
         lifetime=now + lifetime - authorized_at,
         redirect=_redirect_digest(request.redirect_uri),
         code_challenge=request.code_challenge,
+        jkt=request.jkt,
     )
     return server.sealer.seal(code, now), code
 
@@ -58,7 +63,8 @@ async def grant(request: TokenRequest, server: AuthorizationServer) -> Issued:
     except InvalidGrant as error:
         raise refusal(AuthorizationCode, error.reason, code) from None
     check_resource(parameters.get("resource"), code, server)
-    return mint(code, await advance(code, request, server), request, server, code.scope)
+    scope = present_scope(code, server)
+    return mint(code, await advance(code, request, server), request, server, scope)
 
 
 def _redirect_digest(redirect_uri: str) -> str:

@@ -2,7 +2,7 @@
 
 from tokensvc.errors import InvalidRequest
 from tokensvc.grants.issued import Issued
-from tokensvc.grants.minting import advance, check_client, check_resource, mint, open_parent, refusal
+from tokensvc.grants.minting import advance, check_client, check_resource, mint, open_parent, present_scope, refusal
 from tokensvc.grants.token_request import TokenRequest
 from tokensvc.protocol.server import AuthorizationServer
 from tokensvc.tokens.kinds import RefreshToken
@@ -26,7 +26,5 @@ async def grant(request: TokenRequest, server: AuthorizationServer) -> Issued:
 
 def _narrow(requested: str | None, token: RefreshToken, server: AuthorizationServer) -> str:
     """The scope of the access token: what is asked for, of what was granted and is still served (RFC 6749 §6)."""
-    granted = server.scopes.narrow(token.scope, token.scope)
-    if not granted:
-        raise refusal(RefreshToken, "none of its scopes is served any more", token)
+    granted = present_scope(token, server)
     return server.scopes.narrow(requested, granted) or granted

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from tokensvc.dpop import Proof
 from tokensvc.grants.issued import Issued
 from tokensvc.protocol.client import Client
 from tokensvc.protocol.server import AuthorizationServer
@@ -12,13 +13,18 @@ from tokensvc.protocol.server import AuthorizationServer
 class TokenRequest:
     """A request at the token endpoint by a client that proved who it is, at `now`.
 
-    `jkt` is the thumbprint of the key that a DPoP proof showed (RFC 9449 §6), empty without one.
+    `proof` is that of a key of the client's (RFC 9449 §5), fresh and for this request, if it has sent one.
     """
 
     parameters: Mapping[str, str] = field(repr=False)
     client: Client
     now: int
-    jkt: str = ""
+    proof: Proof | None = None
+
+    @property
+    def jkt(self) -> str:
+        """The thumbprint of the key that was proved (RFC 9449 §6), empty without a proof."""
+        return self.proof.jkt if self.proof else ""
 
 
 GrantType = Callable[[TokenRequest, AuthorizationServer], Awaitable[Issued]]

@@ -10,7 +10,15 @@ import secrets
 from dataclasses import dataclass
 
 from tokensvc.errors import SettingsError
-from tokensvc.identity import Identity, IdentityEnded, SignedIn, credential_of, parse_identity, quote_part
+from tokensvc.identity import (
+    Identity,
+    IdentityEnded,
+    SignedIn,
+    UnknownCredential,
+    credential_of,
+    parse_identity,
+    quote_part,
+)
 from tokensvc.keyring import parse_time
 
 _VARIABLE = "TOKENSVC_API_KEYS"
@@ -58,7 +66,7 @@ class ApiKeys:
     async def confirm(self, credential: str, identity: Identity, now: int) -> None:  # noqa: ARG002  # the port's
         key = self._by_credential.get(credential)
         if key is None:
-            raise IdentityEnded("the API key was removed")
+            raise UnknownCredential("the API key was removed")
         if key.identity != identity:
             raise IdentityEnded("the API key has another account, user or role now")
 

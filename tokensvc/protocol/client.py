@@ -9,14 +9,18 @@ from functools import lru_cache
 from typing import Literal
 
 from tokensvc.errors import InvalidRedirectUri, UnknownClient
+from tokensvc.identity import SignedIn
+from tokensvc.protocol.client_metadata_document import ClientMetadataDocument, MetadataDocuments, is_document_url
+from tokensvc.protocol.jwks import Jwks, KeyDirectory, KeySource
 from tokensvc.protocol.redirect_uri import DIGEST_CHARACTERS, RedirectPolicy, RedirectUri
 from tokensvc.tokens.artefact import Unsealable
 from tokensvc.tokens.kinds import AccessToken, ClientId, Grant, RefreshToken, client_handle
 from tokensvc.tokens.sealer import DAY, Sealer
 
-Method = Literal["none", "client_secret_basic", "client_secret_post"]
+Method = Literal["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]
 METHODS: dict[str, Method] = {"n": "none", "b": "client_secret_basic", "p": "client_secret_post"}
-GRANT_TYPES = {"a": "authorization_code", "r": "refresh_token"}
+DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
+GRANT_TYPES = {"a": "authorization_code", "r": "refresh_token", "d": DEVICE_CODE}
 """Both by their letter in a sealed client_id."""
 _OPENED = 1024
 """How many clients are remembered for the day, a kilobyte each, so that their client_id is opened once."""
@@ -45,7 +49,13 @@ class Lifetimes:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """`verified` says that the operator vouches for the name. A `secret_hash` is the SHA-256 of the client's secret."""
+    """`verified` says that the operator vouches for the name. A `secret_hash` is the SHA-256 of the client's secret.
+
+    One with private_key_jwt has its keys in `jwks` or under `jwks_uri`, may sign with `signing_alg` alone where that is
+    set, and may leave it where it `may_be_public`. `host` is that of a client_id with a metadata document, else empty.
+
+    `stands_for` is whom it is when it acts by itself (RFC 6749 §4.4), and None for a client that never does.
+    """
 
     client_id: str
     handle: str
@@ -58,6 +68,14 @@ class Client:
     secret_hash: bytes = field(default=b"", repr=False)
     require_pkce: bool = True
     verified: bool = False
+    jwks: Jwks | None = None
+    jwks_uri: str = ""
+    signing_alg: str = ""
+    may_be_public: bool = False
+    host: str = ""
+    dpop_bound_access_tokens: bool = False
+    require_pushed_authorization_requests: bool = False
+    stands_for: SignedIn | None = None
 
     def redirect_uri(self, text: str) -> RedirectUri:
         """The redirect URI of a request, if the client registered it (exactly, but for a loopback port)."""
@@ -79,20 +97,26 @@ class Clients:
         preregistered: Mapping[str, Client],
         lifetimes: Lifetimes,
         policy: RedirectPolicy,
+        keys: KeyDirectory,
+        documents: MetadataDocuments,
     ) -> None:
         self._sealer = sealer
         self._preregistered = dict(preregistered)
         self._by_handle = {client.handle: client for client in preregistered.values()}
         self._lifetimes = lifetimes
         self._policy = policy
+        self._keys = keys
+        self._documents = documents
         # The installations of an app share a client_id, so that a few of them are most of what is asked for.
         self._opened = lru_cache(_OPENED)(self._open)
 
     async def find(self, client_id: str, now: int) -> Client:
-        """Raises UnknownClient."""
+        """Raises UnknownClient; TemporarilyUnavailable where its host would have to say, and does not."""
         known = self._preregistered.get(client_id)
         if known is not None:
             return known
+        if self._documents.policy and is_document_url(client_id):
+            return self._documented(await self._documents.find(client_id, now))
         return self._opened(client_id, now // DAY)
 
     def lifetimes(self, handle: str) -> Lifetimes:
@@ -103,9 +127,44 @@ class Clients:
     def redirect_uri(self, client: Client, text: str) -> RedirectUri:
         """As Client.redirect_uri, held to the operator's policy of today: it may be stricter than at registration."""
         uri = client.redirect_uri(text)
-        if not client.verified:
+        if client.client_id not in self._preregistered:
             self._policy.check(uri)
         return uri
+
+    def keys(self, client: Client) -> KeySource:
+        """The keys of a client that has some."""
+        return self._keys.source(client.jwks, client.jwks_uri)
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """The ways to authenticate that there are clients for, or may be."""
+        signing = bool(self._documents.policy) or any(
+            client.method == "private_key_jwt" for client in self._preregistered.values()
+        )
+        return (*METHODS.values(), "private_key_jwt") if signing else tuple(METHODS.values())
+
+    @property
+    def documented(self) -> bool:
+        """Whether a client_id may be the URL of a metadata document."""
+        return bool(self._documents.policy)
+
+    def _documented(self, document: ClientMetadataDocument) -> Client:
+        signs = document.jwks is not None or bool(document.jwks_uri)
+        return Client(
+            client_id=document.client_id,
+            handle=client_handle(document.client_id),
+            name=document.name,
+            method="private_key_jwt" if signs else "none",
+            grant_types=tuple(grant for grant in GRANT_TYPES.values() if grant in document.grant_types),
+            lifetimes=self._lifetimes,
+            redirects=document.redirects,
+            verified=self._documents.policy.names(document.host.partition(":")[0]),
+            jwks=document.jwks,
+            jwks_uri=document.jwks_uri,
+            signing_alg=document.signing_alg,
+            may_be_public=document.may_be_public,
+            host=document.host,
+        )
 
     def _open(self, client_id: str, today: int) -> Client:
         """Raises UnknownClient, which is not remembered."""

@@ -1,26 +1,50 @@
-"""Client authentication at the token and revocation endpoints (RFC 6749 §2.3): none, client_secret_basic, _post."""
+"""Client authentication wherever clients post: none, client_secret_basic and _post (RFC 6749 §2.3), private_key_jwt.
+
+The last is a JWT that the client signs (RFC 7523 §2.2, OpenID Connect Core §9).
+"""
 
 import base64
 import binascii
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import unquote_plus
 
 from tokensvc.errors import InvalidClient, InvalidRequest, UnknownClient
+from tokensvc.ledger import Ledger
+from tokensvc.protocol.assertion import BadAssertion, claimed_issuer, verify
 from tokensvc.protocol.client import Client, Clients
+from tokensvc.protocol.jwks import ALGORITHMS
+
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+LONGEST_LIFETIME = 300_000
+"""Of an assertion, in milliseconds after its issue: for so long its name has to be remembered."""
+# Most clients write JWT, some nothing; the last is what RFC 7523's successor asks for.
+_TYPES = frozenset({"", "jwt", "client-authentication+jwt"})
 
 
 @dataclass(frozen=True, slots=True)
 class ClientCredentials:
-    """What a request says of its client. Each holds the spellings of one value that are worth trying."""
+    """What a request says of its client. Tuples hold the spellings of one value that are worth trying."""
 
     client_ids: tuple[str, ...]
     secrets: tuple[str, ...] = field(repr=False)
     basic: bool
+    assertion: str = field(default="", repr=False)
+
+    @property
+    def proves(self) -> bool:
+        """Whether there is something in it that can be wrong."""
+        return bool(self.secrets or self.assertion)
 
     @classmethod
-    def parse(cls, authorization: str | None, client_id: str | None, client_secret: str | None) -> "ClientCredentials":
+    def parse(cls, authorization: str | None, parameters: Mapping[str, str]) -> "ClientCredentials":
         """Raises InvalidClient, or InvalidRequest where two ways are mixed."""
+        client_id, client_secret = parameters.get("client_id"), parameters.get("client_secret")
+        if "client_assertion" in parameters or "client_assertion_type" in parameters:
+            if authorization is not None or client_secret is not None:
+                raise InvalidRequest("the client authenticates in one way")
+            return cls._parse_assertion(parameters)
         if authorization is None:
             if client_id is None:
                 raise InvalidClient("client authentication is missing")
@@ -31,20 +55,76 @@ class ClientCredentials:
             raise InvalidRequest("the client authenticates in one way, with one client_id")
         return cls((client_id,) if client_id else names, secrets if secret else (), basic=True)
 
+    @classmethod
+    def _parse_assertion(cls, parameters: Mapping[str, str]) -> "ClientCredentials":
+        """The client is who the assertion says, whether or not that stands in the body too (RFC 7521 §4.2)."""
+        assertion, kind = parameters.get("client_assertion"), parameters.get("client_assertion_type")
+        if assertion is None or kind is None:
+            raise InvalidRequest("client_assertion and client_assertion_type go together")
+        if kind != ASSERTION_TYPE:
+            raise InvalidClient("client_assertion_type is not supported")
+        try:
+            issuer = claimed_issuer(assertion)
+        except BadAssertion as error:
+            raise InvalidClient("client authentication failed", reason=f"assertion: {error}") from None
+        if parameters.get("client_id", issuer) != issuer:
+            raise InvalidRequest("client_id is another than the assertion's")
+        return cls((issuer,), (), basic=False, assertion=assertion)
 
-async def authenticate(credentials: ClientCredentials, clients: Clients, now: int) -> Client:
-    """The client that made the request. Raises InvalidClient: an unknown client registers anew on that (RFC 7591)."""
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Whom an assertion may name as its audience, and the ledger that sees to it that it counts once."""
+
+    audiences: frozenset[str]
+    ledger: Ledger
+
+
+async def authenticate(credentials: ClientCredentials, clients: Clients, recipient: Recipient, now: int) -> Client:
+    """The client that made the request, with `method` as it authenticated.
+
+    Raises InvalidClient: an unknown client registers anew on that (RFC 7591). TemporarilyUnavailable where its keys or
+    its document cannot be had.
+    """
     try:
         client = await _find(credentials.client_ids, clients, now)
     except UnknownClient as error:
         raise InvalidClient("client authentication failed", reason=str(error), basic=credentials.basic) from None
+    if credentials.assertion:
+        await _check_assertion(credentials.assertion, client, clients, recipient, now)
+        return client
     if client.method == "none":
         return client
+    if client.method == "private_key_jwt" and client.may_be_public:
+        return replace(client, method="none")
     # Either way of sending the secret proves it; clients mix them up, and nothing is gained by refusing one.
     if not any(client.has_secret(secret) for secret in credentials.secrets):
         reason = f"wrong secret of {client.handle}" if credentials.secrets else f"no secret of {client.handle}"
         raise InvalidClient("client authentication failed", reason=reason, basic=credentials.basic)
     return client
+
+
+async def _check_assertion(assertion: str, client: Client, clients: Clients, recipient: Recipient, now: int) -> None:
+    """Raises InvalidClient. It is used up by this, whatever comes of the request."""
+    try:
+        if client.method != "private_key_jwt":
+            raise BadAssertion("the client has no keys")
+        proof = await verify(
+            assertion,
+            keys=clients.keys(client),
+            types=_TYPES,
+            issuer=client.client_id,
+            audiences=recipient.audiences,
+            now=now,
+            longest_lifetime=LONGEST_LIFETIME,
+            algorithms=(client.signing_alg,) if client.signing_alg else ALGORITHMS,
+        )
+        if proof.subject != client.client_id:
+            raise BadAssertion("its subject is another")
+        await proof.use_once(recipient.ledger, now)
+    except BadAssertion as error:
+        reason = f"assertion of {client.handle}: {error}"
+        raise InvalidClient("client authentication failed", reason=reason) from None
 
 
 def parse_basic(authorization: str) -> tuple[str, str]:

@@ -4,11 +4,12 @@ What is not understood is left out of the answer, as §2 asks; what cannot be gr
 """
 
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from tokensvc.errors import InvalidClientMetadata, InvalidRedirectUri
-from tokensvc.protocol.client import GRANT_TYPES, METHODS
+from tokensvc.protocol.client import DEVICE_CODE, GRANT_TYPES, METHODS
 from tokensvc.protocol.redirect_uri import RedirectPolicy, RedirectUri
 from tokensvc.tokens.kinds import ClientId
 from tokensvc.tokens.sealer import Sealer
@@ -17,6 +18,7 @@ MOST_REDIRECTS = 8
 NAME_BYTES = 48
 _METHOD_LETTERS: dict[str, str] = {method: letter for letter, method in METHODS.items()}
 _GRANT_LETTERS = {grant: letter for letter, grant in GRANT_TYPES.items()}
+_USUAL_GRANTS = ("authorization_code", "refresh_token")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +32,20 @@ class Registration:
     grant_types: tuple[str, ...]
 
     @classmethod
-    def parse(cls, metadata: Any, policy: RedirectPolicy) -> "Registration":
-        """Raises InvalidClientMetadata or InvalidRedirectUri."""
+    def parse(cls, metadata: Any, policy: RedirectPolicy, served: Collection[str] = _USUAL_GRANTS) -> "Registration":
+        """`served` are the grant types that can be had here. Raises InvalidClientMetadata or InvalidRedirectUri."""
         if not isinstance(metadata, dict):
             raise InvalidClientMetadata("the registration is a JSON object")
         if metadata.get("jwks") is not None:
             raise InvalidClientMetadata("inline jwks are not supported")
+        grant_types = _grant_types(metadata, served)
         redirect_uris = _strings(metadata, "redirect_uris", ())
         return cls(
             redirect_uris=redirect_uris,
-            redirects=_redirects(redirect_uris, policy),
+            redirects=_redirects(redirect_uris, policy, required="authorization_code" in grant_types),
             client_name=_string(metadata, "client_name", ""),
             method=_method(metadata),
-            grant_types=_grant_types(metadata),
+            grant_types=grant_types,
         )
 
     def seal(self, sealer: Sealer, now: int) -> dict[str, Any]:
@@ -55,7 +58,7 @@ class Registration:
             "redirect_uris": self.redirect_uris,
             "token_endpoint_auth_method": self.method,
             "grant_types": self.grant_types,
-            "response_types": ("code",),
+            "response_types": ("code",) if "authorization_code" in self.grant_types else (),
         }
         if self.client_name:
             response["client_name"] = self.client_name
@@ -72,8 +75,8 @@ class Registration:
         )
 
 
-def _redirects(redirect_uris: tuple[str, ...], policy: RedirectPolicy) -> tuple[str, ...]:
-    if not redirect_uris:
+def _redirects(redirect_uris: tuple[str, ...], policy: RedirectPolicy, *, required: bool) -> tuple[str, ...]:
+    if required and not redirect_uris:
         raise InvalidRedirectUri("redirect_uris is required")
     if len(redirect_uris) > 16 * MOST_REDIRECTS:
         raise InvalidRedirectUri(f"at most {MOST_REDIRECTS} distinct redirect URIs can be registered")
@@ -94,13 +97,19 @@ def _method(metadata: dict[str, Any]) -> str:
     return method
 
 
-def _grant_types(metadata: dict[str, Any]) -> tuple[str, ...]:
-    """Unknown grant types are dropped. A client that names none gets both: it is free not to use a refresh token."""
-    asked = _strings(metadata, "grant_types", tuple(_GRANT_LETTERS))
+def _grant_types(metadata: dict[str, Any], served: Collection[str]) -> tuple[str, ...]:
+    """Those that are not served are dropped. A client that names none gets the usual two, and need not refresh.
+
+    A device that only shows codes needs no other way in, and no response type (RFC 8628).
+    """
+    asked = _strings(metadata, "grant_types", _USUAL_GRANTS)
+    granted = tuple(grant for grant in _GRANT_LETTERS if grant in asked and grant in served)
+    if DEVICE_CODE in granted and "authorization_code" not in granted:
+        return granted
     response_types = _strings(metadata, "response_types", ("code",))
-    if "authorization_code" not in asked or "code" not in response_types:
+    if "authorization_code" not in granted or "code" not in response_types:
         raise InvalidClientMetadata("the grant type authorization_code with the response type code is required")
-    return tuple(grant for grant in _GRANT_LETTERS if grant in asked)
+    return granted
 
 
 def _string(metadata: dict[str, Any], name: str, default: str) -> str:

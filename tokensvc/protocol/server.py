@@ -8,6 +8,7 @@ from tokensvc.protocol.client import Clients
 from tokensvc.protocol.redirect_uri import RedirectPolicy
 from tokensvc.protocol.resource_indicator import Resources
 from tokensvc.protocol.scope import Scopes
+from tokensvc.tokens.access_tokens import AccessTokens
 from tokensvc.tokens.sealer import Sealer
 
 
@@ -17,6 +18,7 @@ class AuthorizationServer:
 
     issuer: str
     sealer: Sealer
+    access_tokens: AccessTokens
     ledger: Ledger
     identities: IdentitySource
     clients: Clients

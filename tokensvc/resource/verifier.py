@@ -13,13 +13,13 @@ import httpx
 
 from tokensvc.resource.cache import Cache
 from tokensvc.resource.denylist import listen
+from tokensvc.resource.presented import Recogniser
 from tokensvc.resource.protected_resource import LOOPBACK, ProtectedResource, is_url
 from tokensvc.resource.service import Page, Service, Unavailable
 from tokensvc.resource.token import AccessToken
 
 LONGEST_TTL = 60.0
 """Seconds: a token that was revoked works this long at most, whatever becomes of the denylist."""
-_LONGEST_TOKEN = 4096
 _SECRET = re.compile(r"[!-~]{1,512}")
 _PREFIX = re.compile(r"[a-z0-9]{1,8}")
 
@@ -63,22 +63,21 @@ class IntrospectionVerifier:
             raise ValueError(f"ttl is 0 to {LONGEST_TTL:.0f} seconds, timeout no longer, and most at least 1")
         self._service = Service(address, secret, timeout, http)
         self._cache = Cache(ttl, most)
-        self._marker = f"{prefix}at_"
-        self._token = re.compile(rf"{prefix}at_[A-Za-z0-9._-]{{1,{_LONGEST_TOKEN}}}")
+        self._recogniser = Recogniser(prefix, self.resource.issuer)
         self._flights: dict[bytes, asyncio.Task[AccessToken | None]] = {}
         self._denylist = denylist
         self._listening: asyncio.Task[None] | None = None
 
     def recognises(self, credential: str) -> bool:
         """Whether it says of itself that it is an access token of this service: then nothing else may be tried."""
-        return credential.startswith(self._marker)
+        return self._recogniser.recognises(credential)
 
     async def verify(self, token: str) -> AccessToken | None:
         """The token if it is active for this resource, None if it is not. Raises Unavailable."""
         key = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
         if kept := self._cache.get(key, time.monotonic()):
             return kept.token
-        if not self._token.fullmatch(token):
+        if not self._recogniser.may_be_active(token):
             return None  # Asked of nobody, and kept by nobody.
         # Whoever asks about one token at the same time waits for one answer; one who goes away takes nobody along.
         return await asyncio.shield(self._flights.get(key) or self._begin(key, token))

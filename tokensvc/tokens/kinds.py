@@ -117,7 +117,13 @@ class ClientId(Artefact):
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationRequest(Artefact):
-    """A request in flight, from the sign-in page to the decision. `browser` is the digest of the page's cookie."""
+    """A request in flight, from the sign-in page to the decision. `browser` is the digest of the page's cookie.
+
+    `client_host` is that of a client_id with a metadata document, empty for any other.
+
+    `jkt` is the thumbprint of the key that its code will be bound to, `pushed` the name of the PushedRequest that it
+    comes from; both may be empty.
+    """
 
     kind: ClassVar[str] = "rq"
     longest: ClassVar[int] = 16_384
@@ -133,6 +139,104 @@ class AuthorizationRequest(Artefact):
     resource: str = claim("o")
     scope: str = claim("s")
     exp: int = claim("e")
+    jkt: str = claim("j", "")
+    pushed: str = claim("p", "")
+    client_host: str = claim("i", "")
+
+
+@dataclass(frozen=True, slots=True)
+class PushedRequest(Artefact):
+    """An authorization request that its client pushed, in a request_uri (RFC 9126). `name` is what is used once.
+
+    A browser carries it in a URL: nginx takes request lines of 8 KB, and everybody longer ones.
+    """
+
+    kind: ClassVar[str] = "pr"
+    longest: ClassVar[int] = 7_000
+
+    name: str = claim("b")
+    client: str = claim("c")
+    redirect_uri: str = claim("u")
+    state: str | None = claim("a")
+    code_challenge: str = claim("h")
+    resource: str = claim("o")
+    scope: str = claim("s")
+    exp: int = claim("e")
+    jkt: str = claim("j", "")
+
+    def address_parameters(self, client_id: str) -> dict[str, str]:
+        """Those of its parameters that say whom it is from and where the answer goes."""
+        state = {} if self.state is None else {"state": self.state}
+        return {"client_id": client_id, "redirect_uri": self.redirect_uri} | state
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceCode(Artefact):
+    """What a device polls with (RFC 8628 §3.2). `offer` is the name under which the ledger has the decision."""
+
+    kind: ClassVar[str] = "dc"
+
+    family: str = claim("f")
+    client: str = claim("c")
+    offer: str = claim("q")
+    authorized_at: int = claim("t")
+    lifetime: int = claim("e", 600_000)
+
+    @property
+    def exp(self) -> int:
+        return self.authorized_at + self.lifetime
+
+    @property
+    def subjects(self) -> tuple[Subject, ...]:
+        """No person has authorized anything yet, so only the beginning of the ledger's memory can end it."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRequest(Artefact):
+    """What a device asks a person for: in the ledger under its user code, or in the link where that has no room.
+
+    `family` names the grant that comes of it, whoever approves it, so that it is redeemed once. `user_code` is what the
+    device shows, `offer` as in DeviceCode.
+    """
+
+    kind: ClassVar[str] = "dr"
+    longest: ClassVar[int] = 16_384
+
+    family: str = claim("f")
+    offer: str = claim("q")
+    user_code: str = claim("u")
+    client: str = claim("c")
+    client_name: str = claim("n")
+    verified: bool = claim("v")
+    resource: str = claim("o")
+    scope: str = claim("s")
+    exp: int = claim("e")
+
+
+@dataclass(frozen=True, slots=True)
+class DevicePage(Artefact):
+    """A page of /device on its way to a person and back; `browser` is the digest of its cookie.
+
+    `request` is what the person is asked to allow, and None while they are still asked for the code.
+    """
+
+    kind: ClassVar[str] = "dp"
+    longest: ClassVar[int] = 16_384
+
+    name: str = claim("b")
+    browser: str = claim("k")
+    exp: int = claim("e")
+    request: DeviceRequest | None = claim("r", None)  # noqa: RUF009  # a dataclass field, which each instance sets
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceApproval(Grant):
+    """A person's approval of a device's request, for the device to fetch: generation 0 of its family, as a code is."""
+
+    kind: ClassVar[str] = "da"
+
+    lifetime: int = claim("e", 600_000)
 
 
 @dataclass(frozen=True, slots=True)

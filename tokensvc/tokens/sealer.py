@@ -12,7 +12,6 @@ key.
 import hmac
 import os
 import re
-from binascii import a2b_base64, b2a_base64
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
@@ -21,6 +20,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tokensvc.keyring import CLIENT_KEYS, KEYS, KeyRing, derive, fingerprint
+from tokensvc.tokens import base64url
 from tokensvc.tokens.artefact import Artefact, Unsealable
 from tokensvc.tokens.kinds import ClientId
 from tokensvc.tokens.use import Count, KeyUse
@@ -36,12 +36,6 @@ _DAY_NUMBER = re.compile(r"0|[1-9][0-9]{0,5}")
 _KEYS_CACHED = 4096
 _OPENED_CACHED = 8192
 """What resource servers and clients show again and again, about 12 MB of it."""
-_TO_URLSAFE = bytes.maketrans(b"+/", b"-_")
-# Base64url to base64, and what is not of its alphabet to what is not of the other either.
-_TO_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
-# By what is left of a text's length over a multiple of four: how to pad it, and the last characters without spare bits.
-_PADDING = (b"", b"", b"==", b"=")
-_LAST = ("", "", "AQgw", "AEIMQUYcgkosw048")
 
 Kind = TypeVar("Kind", bound=Artefact)
 
@@ -88,8 +82,8 @@ class Sealer:
         nonce = hmac.digest(key.nonce_key, claims, "sha256")[:12] if artefact.repeatable else os.urandom(12)
         sealed = key.cipher.encrypt(nonce, claims, key.header)
         key.count.seals += 1
-        text = _b64(nonce + sealed[:-16])
-        return f"{key.head}.{text[:16]}.{text[16:]}.{_b64(sealed[-16:])}"
+        text = base64url.encode(nonce + sealed[:-16])
+        return f"{key.head}.{text[:16]}.{text[16:]}.{base64url.encode(sealed[-16:])}"
 
     def unseal(self, kind: type[Kind], value: str, now: int) -> Kind:
         """Raises Unsealable, whatever is wrong: with another kind, version, issuer or day it does not open either."""
@@ -108,7 +102,7 @@ class Sealer:
     def client_secret(self, client_id: str) -> str:
         """The secret of a confidential client: it follows from the client_id under the version that sealed that."""
         key = self._announced(ClientId.kind, client_id.rsplit(".", 3)[0], 0)
-        return _b64(hmac.digest(key.secret_key, client_id.encode(), "sha256"))
+        return base64url.encode(hmac.digest(key.secret_key, client_id.encode(), "sha256"))
 
     @property
     def rings(self) -> dict[str, KeyRing]:
@@ -132,10 +126,12 @@ class Sealer:
         key = self._announced(kind.kind, parts[0], today)
         if len(parts[1]) != 16 or len(parts[3]) != 22:
             raise Unsealable("nonce or tag has the wrong length")
-        # A nonce is a whole number of base64's groups, so it is decoded with what follows it.
-        sealed, tag = _unb64(parts[1] + parts[2]), _unb64(parts[3])
         try:
+            # A nonce is a whole number of base64's groups, so it is decoded with what follows it.
+            sealed, tag = base64url.decode(parts[1] + parts[2]), base64url.decode(parts[3])
             claims = key.cipher.decrypt(sealed[:12], sealed[12:] + tag, key.header)
+        except ValueError:
+            raise Unsealable("not base64url") from None
         except InvalidTag:
             raise Unsealable("sealed under another key, or changed") from None
         return _Opened(kind.from_claims(claims), key.count)
@@ -155,7 +151,7 @@ class Sealer:
     def _derive(self, kind: str, kid: str, day: int | None) -> _Key:
         version = self._ring(kind).by_kid[kid]
         place = (self._prefix + kind, self._issuer)
-        header = _b64((_HEADER % (kid if day is None else f"{kid}.{day}")).encode())
+        header = base64url.encode((_HEADER % (kid if day is None else f"{kid}.{day}")).encode())
         head = f"{self._prefix}{kind}_{header}."
         ring = CLIENT_KEYS if kind == ClientId.kind else KEYS
         count = self._use.count(ring, fingerprint(version), kind, day)
@@ -182,23 +178,11 @@ def _near(day: str, today: int) -> bool:
 
 def _announced_kid(header: str) -> str:
     before, after = (_HEADER % "\0").encode().split(b"\0")
-    decoded = _unb64(header) if len(header) <= _LONGEST_HEADER else b""
+    try:
+        decoded = base64url.decode(header) if len(header) <= _LONGEST_HEADER else b""
+    except ValueError:
+        raise Unsealable("not base64url") from None
     kid = decoded[len(before) : -len(after)]
     if decoded != before + kid + after or not kid.isascii():
         raise Unsealable("not the header that is sealed with")
     return kid.decode()
-
-
-def _b64(raw: bytes) -> str:
-    return b2a_base64(raw, newline=False).translate(_TO_URLSAFE, b"=").decode()
-
-
-def _unb64(text: str) -> bytes:
-    """Strict: no padding, no other alphabet, no spare bits, so that a value has one spelling (RFC 7515 §2)."""
-    over = len(text) % 4
-    if over and text[-1] not in _LAST[over]:
-        raise Unsealable("not base64url")
-    try:
-        return a2b_base64(text.encode("ascii").translate(_TO_STANDARD) + _PADDING[over], strict_mode=True)
-    except ValueError:
-        raise Unsealable("not base64url") from None

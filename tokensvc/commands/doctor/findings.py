@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from tokensvc.commands import rfc3339
 from tokensvc.commands.doctor.examination import Examined, Replica, Silent, Version
-from tokensvc.keyring import CLIENT_KEYS, KEYS
+from tokensvc.keyring import CLIENT_KEYS, KEYS, SIGNING_KEYS
 from tokensvc.ledger.marks import MAX_AHEAD
 from tokensvc.settings import Settings, variable_name
 
@@ -101,7 +101,7 @@ def _settings(replicas: Sequence[Replica]) -> Iterator[Finding]:
 
 
 def _rings(replicas: Sequence[Replica]) -> Iterator[Finding]:
-    for ring in (KEYS, CLIENT_KEYS):
+    for ring in (KEYS, CLIENT_KEYS, SIGNING_KEYS):
         for kid in dict.fromkeys(version.kid for one in replicas for version in _ring(one, ring)):
             holders = {one.name: version for one in replicas for version in _ring(one, ring) if version.kid == kid}
             lacking = [one.name for one in replicas if one.name not in holders]

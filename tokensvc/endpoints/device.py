@@ -1,0 +1,158 @@
+"""`GET, POST /device`: where a person enters the code that a device shows, and decides (RFC 8628 §3.3).
+
+Both forms carry the page sealed, bound to the browser by a cookie as at /authorize. GET looks nothing up and decides
+nothing, whatever stands in the link: a code is tried by a click, and counted where it is wrong.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tokensvc.endpoints import cookies
+from tokensvc.endpoints.device_pages import Form, code_page, consent_page, result_page
+from tokensvc.endpoints.http import Parameters
+from tokensvc.endpoints.person import (
+    Refused,
+    check_attempts,
+    check_browser,
+    read_page_form,
+    sign_in,
+    unavailable_page,
+)
+from tokensvc.endpoints.service import Service, address_of, service_of
+from tokensvc.errors import AccessDenied, OAuthError, TemporarilyUnavailable
+from tokensvc.grants.device_authorization import LIFETIME, approve, deny, find, open_link
+from tokensvc.ledger import Decided
+from tokensvc.observability import log, warn
+from tokensvc.protocol import user_code
+from tokensvc.tokens.artefact import Unsealable
+from tokensvc.tokens.kinds import DevicePage, DeviceRequest, digest
+
+_AGAIN = "Start again on the device, which then shows a new code."
+_UNKNOWN = "This code is not valid: it may be mistyped, used, or older than ten minutes. Check what the device shows."
+_USED = "It was allowed or denied before, or the device took too long. Nothing was allowed by you."
+
+
+async def device(request: Request) -> Response:
+    try:
+        return await (_take(request) if request.method == "POST" else _ask(request))
+    except Refused as refused:
+        warn("device refused", reason=refused.reason)
+        return refused.page(_AGAIN)
+    except TemporarilyUnavailable as error:
+        return unavailable_page(error, _AGAIN)
+
+
+async def _ask(request: Request) -> Response:
+    """Show the form for the code, with the code of the link in it."""
+    service = service_of(request)
+    now = service.clock()
+    try:
+        parameters = Parameters.parse(request.scope["query_string"]).check()
+    except OAuthError as error:
+        raise Refused(400, "This link is damaged", "It cannot be read.") from error
+    link = parameters.get("request", "")
+    if link and open_link(link, service.server, now) is None:
+        raise Refused(400, "This link is no longer valid", "It is older than ten minutes, or damaged.")
+    name, value = cookies.new(now)
+    page = DevicePage(name=name, browser=digest(value, 16), exp=now + LIFETIME)
+    shown = code_page(_form(page, service, now), user_code=_read(parameters.get("user_code", "")), link=link)
+    cookies.put(request, shown, name, value, LIFETIME // 1000)
+    return shown
+
+
+async def _take(request: Request) -> Response:
+    """Take the code, or the decision, of the person who saw the page."""
+    service = service_of(request)
+    form = await read_page_form(request)
+    now = service.clock()
+    page = _page(request, form.get("request", ""), service, now)
+    if page.request is None:
+        return await _find(request, form, page, service, now)
+    if service.server.resources.sealed(page.request.resource) is None:
+        raise Refused(400, "This page is no longer valid", "The server it was about is not offered any more.")
+    try:
+        return await _decide(request, form, page, page.request, service, now)
+    except Decided as decided:
+        raise Refused(400, "This code is used or expired", _USED, reason=f"decided: {page.request.family}") from decided
+
+
+async def _find(request: Request, form: Mapping[str, str], page: DevicePage, service: Service, now: int) -> Response:
+    """The page to decide on, for who entered the right code."""
+    check_attempts(request, service, "user code", "codes")
+    code, link = _read(form.get("user_code", "")), form.get("link", "")
+    asked = None
+    if code:
+        asked = open_link(link, service.server, now) if link else await find(code, service.server, now)
+    if asked is None or asked.user_code != code:
+        if code:
+            address = address_of(request)
+            service.attempts.failed("user code", address)
+            warn("user code refused", reason="unknown, expired or used", address=address)
+        return code_page(_form(page, service, now), user_code=code, link=link, status=400, problem=_UNKNOWN)
+    return _consent(replace(page, request=asked, exp=min(page.exp, asked.exp)), asked, service, now)
+
+
+async def _decide(
+    request: Request, form: Mapping[str, str], page: DevicePage, asked: DeviceRequest, service: Service, now: int
+) -> Response:
+    """Raises Decided."""
+    server = service.server
+    decision = form.get("decision")
+    if decision == "deny":
+        await deny(asked, server, service.replica.devices, now)
+        log("authorization denied", client=asked.client, family=asked.family, by="device")
+        return result_page(server.issuer, "Denied", "Nothing was allowed. The device gets no access.")
+    if decision != "allow":
+        raise Refused(400, "That was not a decision", "The page was sent without Allow or Deny.")
+    signed_in = await sign_in(request, form.get("api_key", ""), asked.client, service, now)
+    if isinstance(signed_in, str):
+        return _consent(page, asked, service, now, status=401, problem=signed_in)
+    try:
+        approval = await approve(asked, signed_in, server, now)
+    except AccessDenied as error:
+        warn("device refused", reason=error.reason, client=asked.client)
+        problem = "Your role may have none of these permissions."
+        return _consent(page, asked, service, now, status=403, problem=problem)
+    log(
+        "authorization granted",
+        client=asked.client,
+        family=asked.family,
+        credential=approval.credential,
+        by="device",
+    )
+    return result_page(server.issuer, "Allowed", "Go back to the device: it goes on by itself within a few seconds.")
+
+
+def _page(request: Request, sealed: str, service: Service, now: int) -> DevicePage:
+    """The page that was shown in this browser. Raises Refused."""
+    try:
+        page = service.server.sealer.unseal(DevicePage, sealed, now)
+    except Unsealable as error:
+        raise Refused(400, "This page is no longer valid", "It cannot be opened any more.") from error
+    if now >= page.exp:
+        raise Refused(400, "This page has expired", "It was open for more than ten minutes, so nothing was allowed.")
+    check_browser(request, page.name, page.browser, hint=_AGAIN)
+    return page
+
+
+def _consent(
+    page: DevicePage, asked: DeviceRequest, service: Service, now: int, *, status: int = 200, problem: str = ""
+) -> Response:
+    resource = service.server.resources.sealed(asked.resource)
+    identifier = resource.identifier if resource else ""
+    return consent_page(_form(page, service, now), asked, identifier, status=status, problem=problem)
+
+
+def _form(page: DevicePage, service: Service, now: int) -> Form:
+    return Form(service.server.sealer.seal(page, now), service.server.issuer)
+
+
+def _read(entry: str) -> str:
+    """The code that was meant, empty where it can be none."""
+    try:
+        return user_code.read(entry)
+    except ValueError:
+        return ""

@@ -1,0 +1,60 @@
+"""The pages of /device: where the code is entered, where the person decides, and what came of it."""
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.responses import HTMLResponse
+
+from tokensvc.endpoints.pages import HEADERS, SCOPE_MEANINGS, plain_host, plain_text, shortened, templates
+from tokensvc.protocol.user_code import shown
+from tokensvc.tokens.kinds import DeviceRequest
+
+CODE: Final = templates.get_template("device_code.html")
+CONSENT: Final = templates.get_template("device_consent.html")
+RESULT: Final = templates.get_template("device_result.html")
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What both forms hold: `request` is the sealed page, and `issuer` whose it is."""
+
+    request: str
+    issuer: str
+
+    @property
+    def host(self) -> str:
+        return plain_host(urlsplit(self.issuer).netloc)
+
+
+def code_page(form: Form, *, user_code: str = "", link: str = "", status: int = 200, problem: str = "") -> HTMLResponse:
+    """Ask for the code on the device, filled in where the link has it. `link` is the request where it travels there."""
+    html = CODE.render(
+        request=form.request,
+        host=form.host,
+        user_code=shown(user_code) if user_code else "",
+        link=link,
+        problem=problem,
+    )
+    return HTMLResponse(html, status, HEADERS)
+
+
+def consent_page(
+    form: Form, asked: DeviceRequest, resource: str, *, status: int = 200, problem: str = ""
+) -> HTMLResponse:
+    """Ask for the API key and the decision, saying who asks for what, and which code the device has to show."""
+    html = CONSENT.render(
+        request=form.request,
+        host=form.host,
+        name=shortened(asked.client_name, 100),
+        verified=asked.verified,
+        user_code=shown(asked.user_code),
+        resource=plain_text(resource),
+        scopes=[(plain_text(scope), SCOPE_MEANINGS.get(scope, "")) for scope in asked.scope.split()],
+        problem=problem,
+    )
+    return HTMLResponse(html, status, HEADERS)
+
+
+def result_page(issuer: str, title: str, message: str) -> HTMLResponse:
+    return HTMLResponse(RESULT.render(host=Form("", issuer).host, title=title, message=message), headers=HEADERS)

@@ -1,0 +1,9 @@
+"""What the service reads from hosts that strangers name: small JSON documents, over HTTPS, and nothing else.
+
+Whoever may name a URL could have this machine ask its neighbours. So every address is checked after the name was
+resolved, the connection goes to just that address, and time, size and number are bounded.
+"""
+
+
+class Unfetchable(Exception):
+    """There is no answer that counts. The text says exactly why, for the log: who asked must not learn it."""

@@ -1,0 +1,220 @@
+"""Clients whose client_id is the URL of their own registration (draft-ietf-oauth-client-id-metadata-document).
+
+All installations of an app share such a client_id, and nobody registers anything here: the host stands for the app.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tokensvc.errors import InvalidRedirectUri, SettingsError, TemporarilyUnavailable, UnknownClient
+from tokensvc.outbound import Unfetchable
+from tokensvc.outbound.documents import Documents, Refused
+from tokensvc.outbound.fetch import Outbound, Target
+from tokensvc.protocol.jwks import ALGORITHMS, Jwks
+from tokensvc.protocol.redirect_uri import RedirectUri
+
+LARGEST = 5_120
+"""A document, in bytes (§6.6 of the draft)."""
+_VARIABLE = "TOKENSVC_CIMD"
+_ENTRY = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_LONGEST_NAME = 128
+_USUAL_GRANTS = ["authorization_code", "refresh_token"]
+
+
+class DocumentRefused(UnknownClient):
+    """The client's document is there, and says something that cannot be accepted."""
+
+
+class DocumentUnavailable(TemporarilyUnavailable):
+    """The client's document cannot be had from `host`, so nobody knows whether this client is one."""
+
+    def __init__(self, host: str, reason: str) -> None:
+        super().__init__("the client's metadata document cannot be had", reason=f"document of {host}: {reason}")
+        self.host = host
+
+
+@dataclass(frozen=True, slots=True)
+class ClientMetadataDocument:
+    """What a document says, checked. `redirects` are digests, `host` is that of the client_id.
+
+    The client proves itself by an assertion where it has keys, `jwks` or those under `jwks_uri`; with `may_be_public`
+    it may also go without. A `signing_alg` is the only one that it signs with.
+    """
+
+    client_id: str
+    host: str
+    name: str
+    redirects: frozenset[str]
+    grant_types: tuple[str, ...]
+    jwks: Jwks | None
+    jwks_uri: str
+    signing_alg: str
+    may_be_public: bool
+
+    @classmethod
+    def parse(cls, client_id: str, metadata: Any) -> "ClientMetadataDocument":
+        """Raises Refused."""
+        if not isinstance(metadata, dict):
+            raise Refused("it is no JSON object")
+        if metadata.get("client_id") != client_id:
+            raise Refused("its client_id is not the URL that it is found under")
+        if "client_secret" in metadata or "client_secret_expires_at" in metadata:
+            raise Refused("it has a client_secret, which everybody can read")
+        jwks, jwks_uri, signing_alg, may_be_public = _authentication(metadata)
+        grant_types = tuple(_strings(metadata, "grant_types") or _USUAL_GRANTS)
+        return cls(
+            client_id=client_id,
+            host=Target.parse(client_id).authority,
+            name=_string(metadata, "client_name")[:_LONGEST_NAME],
+            redirects=_redirects(metadata, required="authorization_code" in grant_types),
+            grant_types=grant_types,
+            jwks=jwks,
+            jwks_uri=jwks_uri,
+            signing_alg=signing_alg,
+            may_be_public=may_be_public,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class HostPolicy:
+    """TOKENSVC_CIMD: whose documents are accepted. Those of `hosts` the operator vouches for."""
+
+    hosts: frozenset[str]
+    any_host: bool
+
+    @classmethod
+    def parse(cls, text: str) -> "HostPolicy":
+        """Raises SettingsError."""
+        entries = frozenset(entry.strip().lower() for entry in text.split(",") if entry.strip())
+        if entries == {"off"}:
+            return cls(frozenset(), any_host=False)
+        hosts = entries - {"*"}
+        if not entries or "off" in entries or not all(_ENTRY.fullmatch(host) for host in hosts):
+            remedy = "Set it to *, to off, or to hosts such as claude.ai, *.example.com"
+            raise SettingsError(_VARIABLE, "is empty, or has an entry that is no host", remedy)
+        return cls(hosts, any_host="*" in entries)
+
+    def __bool__(self) -> bool:
+        return bool(self.hosts) or self.any_host
+
+    def accepts(self, host: str) -> bool:
+        return self.any_host or self.names(host)
+
+    def names(self, host: str) -> bool:
+        labels = host.split(".")
+        below = (f"*.{'.'.join(labels[i:])}" for i in range(1, len(labels)))
+        return host in self.hosts or any(parent in self.hosts for parent in below)
+
+
+class MetadataDocuments:
+    """Finds clients by documents of hosts that the policy accepts."""
+
+    def __init__(self, policy: HostPolicy, documents: Documents[ClientMetadataDocument]) -> None:
+        self.policy = policy
+        self._documents = documents
+
+    async def find(self, client_id: str, now: int) -> ClientMetadataDocument:
+        """Raises UnknownClient; DocumentUnavailable where nobody can say."""
+        target = check_client_id(client_id)
+        if not self.policy.accepts(target.host):
+            raise UnknownClient(f"documents of {target.host} are not accepted here")
+        try:
+            return await self._documents.get(client_id, now)
+        except Refused as refused:
+            raise DocumentRefused(f"its document: {refused}") from None
+        except Unfetchable as error:
+            raise DocumentUnavailable(target.host, str(error)) from None
+
+
+def new_documents(outbound: Outbound) -> Documents[ClientMetadataDocument]:
+    """What this process remembers of them, whatever settings it goes through."""
+    return Documents(outbound, ClientMetadataDocument.parse, largest=LARGEST)
+
+
+def is_document_url(client_id: str) -> bool:
+    return client_id.startswith("https://")
+
+
+def check_client_id(client_id: str) -> Target:
+    """§3: https, a path, and nothing that could be read in two ways. Raises UnknownClient."""
+    try:
+        target = Target.parse(client_id)
+    except Unfetchable as error:
+        raise UnknownClient(f"client_id: {error}") from None
+    path = target.path.partition("?")[0]
+    segments = path.lower().replace("%2e", ".").split("/")
+    if path == "/" or {".", ".."} & set(segments):
+        raise UnknownClient("client_id: the URL has no path, or one with dot segments")
+    return target
+
+
+def _authentication(metadata: Mapping[str, Any]) -> tuple[Jwks | None, str, str, bool]:
+    """Keys, their address, the algorithm, and whether the client may go without. Raises Refused.
+
+    A document says what its client prefers, and may say, in a member meant for servers, what else it can do. Where
+    `none` is among that, the client is public wherever what it prefers cannot be done.
+    """
+    method = _string(metadata, "token_endpoint_auth_method") or "none"
+    methods = {method, *_strings(metadata, "token_endpoint_auth_methods_supported")}
+    if method == "none":
+        return None, "", "", True
+    if method == "private_key_jwt":
+        try:
+            return (*_keys(metadata), "none" in methods)
+        except Refused:
+            if "none" not in methods:
+                raise
+    if "none" not in methods:
+        raise Refused("its token_endpoint_auth_method is neither none nor private_key_jwt")
+    return None, "", "", True
+
+
+def _keys(metadata: Mapping[str, Any]) -> tuple[Jwks | None, str, str]:
+    """Raises Refused."""
+    jwks_uri, signing_alg = _string(metadata, "jwks_uri"), _string(metadata, "token_endpoint_auth_signing_alg")
+    if signing_alg and signing_alg not in ALGORITHMS:
+        raise Refused("its token_endpoint_auth_signing_alg is not supported")
+    inline = metadata.get("jwks")
+    if (inline is None) == (not jwks_uri):
+        raise Refused("private_key_jwt needs either jwks or jwks_uri")
+    try:
+        if inline is None:
+            Target.parse(jwks_uri)
+            return None, jwks_uri, signing_alg
+        jwks = Jwks.parse(inline)
+    except (Unfetchable, ValueError) as error:
+        raise Refused(f"its keys: {error}") from None
+    if not jwks.keys:
+        raise Refused("its jwks has no key that could verify")
+    return jwks, "", signing_alg
+
+
+def _redirects(metadata: Mapping[str, Any], *, required: bool) -> frozenset[str]:
+    """The digests of those that can be used: one that cannot is no reason to refuse an app with others."""
+    usable = set()
+    for text in _strings(metadata, "redirect_uris"):
+        try:
+            usable.add(RedirectUri.parse(text).digest)
+        except InvalidRedirectUri:
+            continue
+    if required and not usable:
+        raise Refused("it has no redirect URI that can be used")
+    return frozenset(usable)
+
+
+def _string(metadata: Mapping[str, Any], name: str) -> str:
+    value = metadata.get(name)
+    if value is not None and not isinstance(value, str):
+        raise Refused(f"its {name} is no string")
+    return value or ""
+
+
+def _strings(metadata: Mapping[str, Any], name: str) -> list[str]:
+    value = metadata.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise Refused(f"its {name} is no list of strings")
+    return value

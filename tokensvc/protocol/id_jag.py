@@ -1,0 +1,138 @@
+"""Issuers whose word is taken for a person's sign-in: the Identity Assertion JWT Authorization Grant, ID-JAG.
+
+As draft-ietf-oauth-identity-assertion-authz-grant and MCP's Enterprise-Managed Authorization have it. Who is trusted,
+and what its people are here, stands in TOKENSVC_ID_JAG_ISSUERS and never in an assertion.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from tokensvc.errors import SettingsError
+from tokensvc.identity import Identity, SignedIn, check_part, credential_of_subject, issuer_name
+from tokensvc.outbound import Unfetchable
+from tokensvc.outbound.fetch import Target
+from tokensvc.protocol.assertion import Assertion, BadAssertion
+from tokensvc.protocol.jwks import Jwks
+
+GRANT_TYPE: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+PROFILE: Final = "urn:ietf:params:oauth:grant-profile:id-jag"
+TYPE: Final = "oauth-id-jag+jwt"
+LONGEST_LIFETIME: Final = 3_600_000
+"""Of an assertion, in milliseconds: so long its jti has to be remembered."""
+_VARIABLE = "TOKENSVC_ID_JAG_ISSUERS"
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedIssuer:
+    """`name` begins the credential of all its people. A `role` counts where there is no `role_claim`, or not in it."""
+
+    issuer: str
+    name: str
+    jwks: Jwks | None
+    jwks_uri: str
+    account: str
+    user_claim: str
+    role: str
+    role_claim: str
+    public_clients: bool
+
+    def sign_in(self, assertion: Assertion) -> SignedIn:
+        """Whom an assertion that was verified is about. Raises BadAssertion."""
+        claims = assertion.claims
+        user = claims.get(self.user_claim)
+        role = claims.get(self.role_claim, self.role) if self.role_claim else self.role
+        if isinstance(role, list) and len(role) == 1:
+            role = role[0]
+        try:
+            identity = Identity(self.account, _part(user, "user"), _part(role, "role"))
+        except ValueError as error:
+            raise BadAssertion(str(error)) from None
+        return SignedIn(identity, credential_of_subject(self.name, assertion.subject))
+
+
+class _Entry(BaseModel):
+    """One issuer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, strict=True)
+
+    issuer: Annotated[str, Field(pattern=r"^https?://[\x21-\x7E]{1,500}$")]
+    jwks_uri: str = ""
+    jwks: dict[str, Any] | None = None
+    account: str
+    user_claim: Annotated[str, Field(min_length=1, max_length=128)] = "sub"
+    role: str = ""
+    role_claim: Annotated[str, Field(max_length=128)] = ""
+    public_clients: bool = False
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "_Entry":
+        if (self.jwks is None) == (not self.jwks_uri):
+            raise ValueError("it has its keys in jwks or under jwks_uri, in one of them")
+        if not self.role and not self.role_claim:
+            raise ValueError("it needs a role, a role_claim, or both")
+        check_part(self.account)
+        if self.role:
+            check_part(self.role)
+        if self.jwks_uri:
+            _check_url(self.jwks_uri)
+        return self
+
+    def trusted(self) -> TrustedIssuer:
+        """Raises ValueError for keys that cannot be used."""
+        jwks = None if self.jwks is None else Jwks.parse(self.jwks)
+        if jwks is not None and not jwks.keys:
+            raise ValueError("its jwks has no key that could verify")
+        mapping = (self.account, self.user_claim, self.role, self.role_claim)
+        return TrustedIssuer(
+            issuer=self.issuer,
+            name=issuer_name(self.issuer, *mapping),
+            jwks=jwks,
+            jwks_uri=self.jwks_uri,
+            account=self.account,
+            user_claim=self.user_claim,
+            role=self.role,
+            role_claim=self.role_claim,
+            public_clients=self.public_clients,
+        )
+
+
+_Entries = TypeAdapter(list[_Entry])
+
+
+def parse_issuers(text: str, own: str) -> dict[str, TrustedIssuer]:
+    """Read TOKENSVC_ID_JAG_ISSUERS; `own` is this server's issuer, which vouches for nobody. Raises SettingsError."""
+    remedy = "See docs/grants.md for an example of the list"
+    try:
+        issuers = [entry.trusted() for entry in _Entries.validate_python(json.loads(text or "[]"))]
+    except ValidationError as error:
+        problem = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise SettingsError(_VARIABLE, f"has an entry that is refused ({where}: {problem['msg']})", remedy) from None
+    except json.JSONDecodeError:
+        raise SettingsError(_VARIABLE, "is not a JSON list", remedy) from None
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(_VARIABLE, f"has an entry that is refused: {error}", remedy) from None
+    by_issuer = {trusted.issuer: trusted for trusted in issuers}
+    if len(by_issuer) < len(issuers):
+        raise SettingsError(_VARIABLE, "lists an issuer twice", "Give every issuer one entry")
+    if own in by_issuer:
+        raise SettingsError(_VARIABLE, "lists this server itself", "List the issuers of others alone")
+    return by_issuer
+
+
+def _part(value: Any, name: str) -> str:
+    """Raises ValueError."""
+    if not isinstance(value, str):
+        raise ValueError(f"it names no {name}")
+    return check_part(value)
+
+
+def _check_url(url: str) -> None:
+    """Raises ValueError."""
+    try:
+        Target.parse(url)
+    except Unfetchable as error:
+        raise ValueError(f"jwks_uri: {error}") from None

@@ -1,0 +1,142 @@
+"""Keys that others publish (JWK Set, RFC 7517 §5), for verifying what they sign."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+from tokensvc.outbound import Unfetchable
+from tokensvc.outbound.documents import Documents
+from tokensvc.outbound.fetch import Outbound, Target
+
+ALGORITHMS: Final[Mapping[str, tuple[str, str]]] = {
+    "RS256": ("RSA", ""),
+    "PS256": ("RSA", ""),
+    "ES256": ("EC", "P-256"),
+    "ES384": ("EC", "P-384"),
+    "EdDSA": ("OKP", "Ed25519"),
+}
+"""Asymmetric ones alone, each with the key type and curve that it takes (RFC 7518 §3.1, RFC 8037 §3.1)."""
+LARGEST = 65_536
+"""A document with keys, in bytes."""
+ASK_AGAIN = 60_000
+"""Milliseconds after which a key that nobody knows is looked for anew."""
+_MOST_KEYS = 64
+_MOST_TRIED = 4
+_RSA_BITS = range(2048, 8193)
+# A longer exponent makes checking one signature as slow as making hundreds.
+_EXPONENT_BITS = range(2, 34)
+_MEMBERS = {"RSA": ("kty", "n", "e"), "EC": ("kty", "crv", "x", "y"), "OKP": ("kty", "crv", "x")}
+
+Key = RSAKey | ECKey | OKPKey
+
+
+class KeySource(Protocol):
+    """Where the keys of one signer are found."""
+
+    async def find(self, kid: str, alg: str, now: int) -> tuple[Key, ...]:
+        """The keys that a signature may be of; an empty `kid` is none. Raises Unfetchable where that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """A key of a set. `algorithms` are those that it may sign with."""
+
+    kid: str
+    algorithms: frozenset[str]
+    key: Key = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Jwks:
+    """The keys of a set that can be used here. What else stands in it is for others (RFC 7517 §5)."""
+
+    keys: tuple[PublicKey, ...]
+
+    @classmethod
+    def parse(cls, value: Any) -> "Jwks":
+        """Raises ValueError for what is no JWK Set."""
+        keys = value.get("keys") if isinstance(value, dict) else None
+        if not isinstance(keys, list) or len(keys) > _MOST_KEYS:
+            raise ValueError(f"a JWK Set is an object with a list of at most {_MOST_KEYS} keys")
+        return cls(tuple(key for key in map(_parse, keys) if key is not None))
+
+    async def find(self, kid: str, alg: str, now: int) -> tuple[Key, ...]:  # noqa: ARG002  # the port's
+        return self.choose(kid, alg)
+
+    def choose(self, kid: str, alg: str) -> tuple[Key, ...]:
+        """Of the same name, if there is one; else whatever the algorithm takes, and few enough to try them all."""
+        fitting = [known for known in self.keys if alg in known.algorithms and (not kid or known.kid == kid)]
+        return tuple(known.key for known in fitting) if len(fitting) <= _MOST_TRIED else ()
+
+
+class RemoteKeys:
+    """The keys under a URL. A key that is not among them is looked for again, at most once a minute."""
+
+    def __init__(self, url: str, documents: Documents[Jwks]) -> None:
+        self._url = url
+        self._documents = documents
+
+    async def find(self, kid: str, alg: str, now: int) -> tuple[Key, ...]:
+        found = (await self._documents.get(self._url, now)).choose(kid, alg)
+        return found or (await self._documents.get(self._url, now, now - ASK_AGAIN)).choose(kid, alg)
+
+
+class KeyDirectory:
+    """Finds the keys of whoever has them inline, or says where they are."""
+
+    def __init__(self, outbound: Outbound) -> None:
+        self._documents = Documents(outbound, _read, largest=LARGEST, most=128)
+
+    def source(self, jwks: Jwks | None, jwks_uri: str) -> KeySource:
+        return jwks if jwks is not None else RemoteKeys(jwks_uri, self._documents)
+
+
+def check_url(url: str) -> None:
+    """Raises ValueError for one that no keys can be read from."""
+    try:
+        Target.parse(url)
+    except Unfetchable as error:
+        raise ValueError(f"jwks_uri: {error}") from None
+
+
+def _read(_url: str, value: Any) -> Jwks:
+    """Not refused but no answer where it is no JWK Set: the last good copy stands against a host that is broken."""
+    try:
+        return Jwks.parse(value)
+    except ValueError as error:
+        raise Unfetchable(str(error)) from None
+
+
+def _parse(jwk: Any) -> PublicKey | None:
+    """A key that may verify signatures, None for any other."""
+    if not isinstance(jwk, dict):
+        return None
+    kty, kid, use, alg = (jwk.get(name, "") for name in ("kty", "kid", "use", "alg"))
+    operations = jwk.get("key_ops", ["verify"])
+    if not all(isinstance(text, str) for text in (kty, kid, use, alg)) or use not in {"", "sig"} or len(kid) > 256:
+        return None
+    # With its private part it proves nothing any more.
+    if kty not in _MEMBERS or "d" in jwk or not isinstance(operations, list) or "verify" not in operations:
+        return None
+    curve = jwk.get("crv") if kty != "RSA" else ""
+    fitting = frozenset(name for name, takes in ALGORITHMS.items() if takes == (kty, curve) and alg in {"", name})
+    key = _import(kty, {name: jwk.get(name) for name in _MEMBERS[kty]}) if fitting else None
+    return PublicKey(kid, fitting, key) if key is not None else None
+
+
+def _import(kty: str, members: dict[str, Any]) -> Key | None:
+    """The members of the key alone: what it may be used for was judged before."""
+    if not all(isinstance(value, str) for value in members.values()):
+        return None
+    try:
+        if kty == "RSA":
+            rsa = RSAKey.import_key(members)
+            numbers = rsa.public_key.public_numbers()
+            strong = numbers.n.bit_length() in _RSA_BITS and numbers.e.bit_length() in _EXPONENT_BITS
+            return rsa if strong else None
+        return ECKey.import_key(members) if kty == "EC" else OKPKey.import_key(members)
+    except (JoseError, ValueError):
+        return None
