@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +55,9 @@ class Person:
 
     http: httpx.Client
     url: str
+
+    def __post_init__(self) -> None:
+        weakref.finalize(self, self.http.close)
 
     def open(self, **parameters: str) -> httpx.Response:
         return self.http.get(f"{self.url}/device", params=parameters)

@@ -1,4 +1,4 @@
-"""A host of documents, over HTTPS with a certificate of an authority made for it, which may behave as badly as it likes."""
+"""A host of documents over HTTPS, with a certificate authority of its own, that may behave as badly as it likes."""
 
 from __future__ import annotations
 
@@ -111,7 +111,9 @@ class HttpsHost:
         self._server.answers[path] = what
         return self.url(path, name)
 
-    def publish(self, path: str, *, name: str = "localhost", headers: dict[str, str] | None = None, **members: Any) -> str:
+    def publish(
+        self, path: str, *, name: str = "localhost", headers: dict[str, str] | None = None, **members: Any
+    ) -> str:
         """A client metadata document under its own URL, which is the client_id; None leaves a member out."""
         client_id = self.url(path, name)
         metadata = {

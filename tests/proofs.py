@@ -80,6 +80,12 @@ class BoundClient(Client):
     prover: Prover = field(default_factory=Prover)
     nonce: str = ""
     claims: dict[str, Any] = field(default_factory=dict)
+    origin: Client | None = None
+
+    def __post_init__(self) -> None:
+        """The connections are its origin's, and end with that."""
+        if self.origin is None:
+            super().__post_init__()
 
     def token(self, **parameters: str) -> httpx.Response:
         answer = self.prove("/token", parameters)
@@ -103,7 +109,8 @@ class BoundClient(Client):
 
 def bound(client: Client, prover: Prover | None = None) -> BoundClient:
     """The same client, with a key."""
-    return BoundClient(**{each.name: getattr(client, each.name) for each in fields(Client)}, prover=prover or Prover())
+    shared = {each.name: getattr(client, each.name) for each in fields(Client)}
+    return BoundClient(**shared, prover=prover or Prover(), origin=client)
 
 
 def ath(token: str) -> str:

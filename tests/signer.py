@@ -47,7 +47,7 @@ class Signer:
             "exp": now + 60,
         } | claims
         head = {"alg": self.alg, "typ": "JWT", "kid": self.kid} | (header or {})
-        return sign({k: v for k, v in head.items() if v is not None}, {k: v for k, v in said.items() if v is not None}, self.key)
+        return sign(_present(head), _present(said), self.key)
 
     def parameters(self, audience: Any, **claims: Any) -> dict[str, str]:
         """What a request has beside its own."""
@@ -57,7 +57,7 @@ class Signer:
 def new_key(alg: str) -> Any:
     if alg in {"ES256", "ES384"}:
         return ECKey.generate_key({"ES256": "P-256", "ES384": "P-384"}[alg])
-    return OKPKey.generate_key("Ed25519") if alg == "EdDSA" else RSAKey.generate_key(2048)
+    return OKPKey.generate_key("Ed25519") if alg.startswith("Ed") else RSAKey.generate_key(2048)
 
 
 def sign(header: dict[str, Any], claims: dict[str, Any], key: Any) -> str:
@@ -65,3 +65,7 @@ def sign(header: dict[str, Any], claims: dict[str, Any], key: Any) -> str:
         # The library would have EdDSA called Ed25519, which few clients do yet.
         warnings.simplefilter("ignore")
         return jwt.encode(header, claims, key, algorithms=[header["alg"]])
+
+
+def _present(members: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None}

@@ -119,6 +119,23 @@ def test_lifetimes_are_in_milliseconds() -> None:
     assert (lifetimes.code, lifetimes.access, lifetimes.refresh, lifetimes.refresh_max) == (1000, 2000, 3000, 4000)
 
 
+def test_jwts_without_a_ring_that_signs_refuse_to_start() -> None:
+    with pytest.raises(SettingsError, match="TOKENSVC_SIGNING_KEYS is not set, and TOKENSVC_ACCESS_TOKEN_FORMAT=jwt"):
+        app.build(load(access_token_format="jwt"))
+
+
+@pytest.mark.parametrize(
+    "ring",
+    ["x", "s1=x", f"{ring_entry('s1')},{ring_entry('s1')}", ring_entry("s1", "4000000000")],
+    ids=["no entry", "no secret", "a kid twice", "none active yet"],
+)
+def test_ring_that_signs_is_parsed_as_the_others_in_either_format(ring: str) -> None:
+    for token_format in ("jwt", "sealed"):
+        with pytest.raises(SettingsError) as refused:
+            app.build(load(access_token_format=token_format, signing_keys=ring))
+        assert refused.value.variable == SIGNING_KEYS
+
+
 def test_longest_lifetime_is_that_of_any_client() -> None:
     own = json.dumps([CLIENT | {"access_ttl": 5_000_000}])
     assert assembly.longest_lifetimes(load()) == {KEYS: 30 * 86_400_000, SIGNING_KEYS: 3_600_000}

@@ -50,7 +50,9 @@ DEFAULTS = {
     "ADMIN_TOKENS": "",
     "RESOURCES": "",
     "SCOPES": "mcp",
+    "ROLE_SCOPES": "",
     "CLIENTS": "[]",
+    "ID_JAG_ISSUERS": "[]",
     "REGISTRATION": "open",
     "REDIRECT_HOSTS": "",
     "CODE_TTL": 60,
@@ -71,7 +73,9 @@ SECRETS = {
     "API_KEYS",
     "INTROSPECTION_TOKENS",
     "ADMIN_TOKENS",
+    "ROLE_SCOPES",
     "CLIENTS",
+    "ID_JAG_ISSUERS",
     "REGISTRATION",
 }
 
@@ -119,7 +123,7 @@ def test_the_command_line_table_and_the_help_agree() -> None:
     table = {unquoted(row[0]): set(re.findall(r"--[a-z]+", row[1])) for row in rows(section("Command line"))}
     assert set(table) == {f"tokensvc {command}" for command in _commands()}
     for command, options in table.items():
-        assert _options(command) == options, command
+        assert options_of(command) == options, command
 
 
 @pytest.mark.parametrize("path", PAGES, ids=NAMES)
@@ -128,7 +132,7 @@ def test_every_command_in_an_example_exists(path: Path) -> None:
         for line in re.findall(r"^tokensvc .*", block, re.MULTILINE):
             command = re.match(r"tokensvc (keys \w+|apikey \w+|\w+)", line)
             assert command, line
-            assert set(re.findall(r"--[a-z]+", line)) <= _options(command[0]), line
+            assert set(re.findall(r"--[a-z]+", line)) <= options_of(command[0]), line
 
 
 def test_the_table_of_endpoints_and_the_routes_agree(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +269,7 @@ def _help(command: str) -> str:
     return printed.getvalue()
 
 
-def _options(command: str) -> set[str]:
+def options_of(command: str) -> set[str]:
     return set(re.findall(r"(?<![\w-])--[a-z]+", _help(command).partition("options:")[2])) - {"--help"}
 
 

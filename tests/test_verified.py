@@ -10,15 +10,11 @@ import pytest
 
 from tests import readme, verified
 from tests.node import hostless
-from tests.test_docs import rows
 from tests.verified import CLIENTS
-from tokensvc.commands.probe.clients import ALL
-
-PAGE = readme.CLIENTS.read_text(encoding="utf-8")
 
 
 def test_every_mark_is_of_a_client_of_the_table_and_every_client_has_one() -> None:
-    assert {claim.client for claim in verified.claims()} == set(CLIENTS)
+    assert {claim.client for claim in verified.claims()} == {*CLIENTS, verified.HABITS}
 
 
 @pytest.mark.parametrize(
@@ -39,13 +35,6 @@ def test_the_page_has_the_table_that_the_tests_make_of_the_locked_versions() -> 
     assert written == verified.render(
         {name: client.locked for name, client in CLIENTS.items()}, datetime.date.fromisoformat(day)
     )
-
-
-def test_apps_that_were_not_run_are_listed_as_that_and_nowhere_else() -> None:
-    names = {client.name for client in ALL}
-    listed = [row[0] for row in rows(PAGE.partition("<!-- end of verified -->")[2])]
-    assert listed == [client.name for client in ALL]
-    assert names.isdisjoint(CLIENTS)
 
 
 def test_the_lock_of_node_packages_names_no_host() -> None:

@@ -17,8 +17,11 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
+
+from tokensvc.commands.probe.clients import ALL
 
 ROOT = Path(__file__).parent.parent
 NODE = ROOT / "tests" / "node"
@@ -53,10 +56,17 @@ CLIENTS: Mapping[str, Verified] = {
     "MCP Python SDK": Verified("mcp", "PyPI"),
     "MCP TypeScript SDK": Verified("@modelcontextprotocol/client", "npm"),
     "MCP conformance suite": Verified("@modelcontextprotocol/conformance", "npm"),
+    "MCP Inspector": Verified("@modelcontextprotocol/inspector", "npm"),
+    "mcp-remote": Verified("mcp-remote", "npm"),
+    "Codex": Verified("@openai/codex", "npm"),
     "oauth4webapi": Verified("oauth4webapi", "npm"),
     "openid-client": Verified("openid-client", "npm"),
     "Authlib": Verified("authlib", "PyPI"),
 }
+
+HABITS = "recorded habits"
+"""What stands in a mark for apps that no test can run: what they send has been recorded, and is sent again."""
+APPS = [known.name for known in ALL if known.name not in CLIENTS]
 
 
 @dataclass(frozen=True)
@@ -68,44 +78,56 @@ class Claim:
     test: str
 
 
-def claims() -> list[Claim]:
+@cache
+def claims() -> tuple[Claim, ...]:
     """Every mark, read from the sources in their order: nothing has to be imported for it."""
-    found = []
+    found: list[Claim] = []
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        source = path.read_text(encoding="utf-8")
+        if "mark.verifies(" not in source:
+            continue
+        for node in ast.parse(source).body:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 test = f"{path.relative_to(ROOT)}::{node.name}"
                 found += [Claim(client, what, test) for client, what in _marks(node)]
-    return found
+    return tuple(found)
 
 
 def render(versions: Mapping[str, str], day: datetime.date) -> str:
-    """The table, and below it the numbered tests in the order in which the table names them."""
+    """Both tables, and below them the numbered tests in the order in which the tables name them."""
     numbers: dict[str, int] = {}
-    lines = ["| client | package | version | day | what the tests show |", "| --- | --- | --- | --- | --- |"]
+    clients = ["| client | package | version | day | what the tests show |", "| --- | --- | --- | --- | --- |"]
     for name, client in CLIENTS.items():
-        shown = [
-            f"{claim.what}<sup>{numbers.setdefault(claim.test, len(numbers) + 1)}</sup>"
-            for claim in claims()
-            if claim.client == name
-        ]
         package = f"`{client.package}` ({client.registry})"
-        lines.append(f"| {name} | {package} | {versions[name]} | {day.isoformat()} | {'; '.join(shown)} |")
-    return "\n".join([*lines, "", *(f"{number}. `{test}`" for test, number in numbers.items())])
+        clients.append(f"| {name} | {package} | {versions[name]} | {day.isoformat()} | {_shown(name, numbers)} |")
+    apps = ["| app, by its recorded habits | day | what the tests show |", "| --- | --- | --- |"]
+    apps += [f"| {name} | {day.isoformat()} | {_shown(HABITS, numbers)} |" for name in APPS]
+    return "\n".join([*clients, "", *apps, "", *(f"{number}. `{test}`" for test, number in numbers.items())])
 
 
 def run() -> dict[str, str]:
     """Run every test that verifies a client; the versions that it drove. Fails where one fails, or was not run."""
-    command = [sys.executable, "-m", "pytest", "-q", "-rA", "-m", "verifies", "tests"]
+    tests = {claim.test for claim in claims()}
+    files = sorted({test.partition("::")[0] for test in tests})
+    command = [sys.executable, "-m", "pytest", "-q", "-rA", "-m", "verifies", *files]
     # Under CI no test is left out whose part is missing.
     ended = subprocess.run(
         command, cwd=ROOT, env=os.environ | {"CI": "true"}, stdout=subprocess.PIPE, text=True, check=False
     )
     passed = set(re.findall(r"^PASSED ([^\[\s]+)", ended.stdout, re.MULTILINE))
-    missing = {claim.test for claim in claims()} - passed
+    missing = tests - passed
     if ended.returncode != 0 or missing:
         raise SystemExit(f"{ended.stdout}\nnot verified: {', '.join(sorted(missing)) or 'see above'}")
     return {name: client.installed for name, client in CLIENTS.items()}
+
+
+def _shown(client: str, numbers: dict[str, int]) -> str:
+    """What is claimed of a client, each with the number of its test; one that is new is numbered here."""
+    return "; ".join(
+        f"{claim.what}<sup>{numbers.setdefault(claim.test, len(numbers) + 1)}</sup>"
+        for claim in claims()
+        if claim.client == client
+    )
 
 
 def _marks(test: ast.FunctionDef | ast.AsyncFunctionDef) -> list[tuple[str, str]]:

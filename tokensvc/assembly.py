@@ -30,7 +30,7 @@ from tokensvc.observability import warn
 from tokensvc.outbound.address import Networks
 from tokensvc.outbound.fetch import Outbound
 from tokensvc.protocol import id_jag
-from tokensvc.protocol.client import DEVICE_CODE, Clients, Lifetimes
+from tokensvc.protocol.client import DEVICE_CODE, Client, Clients, Lifetimes
 from tokensvc.protocol.client_metadata_document import HostPolicy, MetadataDocuments, new_documents
 from tokensvc.protocol.id_jag import TrustedIssuer
 from tokensvc.protocol.jwks import KeyDirectory
@@ -85,14 +85,17 @@ def lifetimes(settings: Settings) -> Lifetimes:
     )
 
 
+def own_clients(settings: Settings) -> dict[str, Client]:
+    """The operator's, by client_id. Raises SettingsError."""
+    return parse_clients(settings.clients.get_secret_value(), lifetimes(settings))
+
+
 def longest_lifetimes(settings: Settings) -> dict[str, int]:
     """Of what each ring seals or signs for any client, in milliseconds. Raises SettingsError.
 
     The ring of client_ids is left out, since they have no end.
     """
-    general = lifetimes(settings)
-    clients = parse_clients(settings.clients.get_secret_value(), general).values()
-    every = (general, *(client.lifetimes for client in clients))
+    every = (lifetimes(settings), *(client.lifetimes for client in own_clients(settings).values()))
     return {
         KEYS: max(max(own.code, own.access, own.refresh) for own in every),
         SIGNING_KEYS: max(own.access for own in every),
@@ -102,8 +105,7 @@ def longest_lifetimes(settings: Settings) -> dict[str, int]:
 def identities(settings: Settings) -> IdentitySource:
     """Whoever a token can stand for. Raises SettingsError."""
     people = ApiKeys.parse(settings.api_keys.get_secret_value())
-    clients = parse_clients(settings.clients.get_secret_value(), lifetimes(settings)).values()
-    issuers = id_jag_issuers(settings).values()
+    clients, issuers = own_clients(settings).values(), id_jag_issuers(settings).values()
     others = (
         ClientIdentities(client.stands_for for client in clients if client.stands_for),
         AssertionIssuers(issuer.name for issuer in issuers),
@@ -175,12 +177,11 @@ def assemble(settings: Settings, replica: Replica, now: int, ledger: Callable[[]
 
 def _grant_types(settings: Settings, replica: Replica) -> dict[str, GrantType]:
     """What is advertised and what is accepted, in one table."""
-    clients = parse_clients(settings.clients.get_secret_value(), lifetimes(settings))
     grants: dict[str, GrantType] = {
         "authorization_code": authorization_code.grant,
         "refresh_token": refresh_token.grant,
     }
-    if any(client.stands_for for client in clients.values()):
+    if any(client.stands_for for client in own_clients(settings).values()):
         grants["client_credentials"] = client_credentials.grant
     if issuers := id_jag_issuers(settings):
         grants[id_jag.GRANT_TYPE] = JwtBearer(issuers, replica.published_keys).grant
@@ -222,15 +223,13 @@ def _server(
     ledger: Callable[[], Ledger],
 ) -> AuthorizationServer:
     policy = RedirectPolicy.parse(settings.redirect_hosts)
-    general = lifetimes(settings)
-    clients = parse_clients(settings.clients.get_secret_value(), general)
     documents = MetadataDocuments(HostPolicy.parse(settings.cimd), replica.documents)
     return AuthorizationServer(
         issuer=settings.issuer,
         sealer=sealing,
         access_tokens=access_tokens,
         identities=identities(settings),
-        clients=Clients(sealing, clients, general, policy, replica.published_keys, documents),
+        clients=Clients(sealing, own_clients(settings), lifetimes(settings), policy, replica.published_keys, documents),
         redirect_policy=policy,
         resources=resources,
         scopes=Scopes.parse(settings.scopes, settings.role_scopes.get_secret_value()),

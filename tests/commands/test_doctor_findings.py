@@ -8,12 +8,13 @@ import pytest
 
 from tokensvc.commands.doctor.examination import LATELY, Examined, Peer, Replica, Silent, Version
 from tokensvc.commands.doctor.findings import TOLERANCE, cautions, find, same_marks
-from tokensvc.keyring import CLIENT_KEYS, KEYS
+from tokensvc.keyring import CLIENT_KEYS, KEYS, SIGNING_KEYS
 
 NOON = 1_795_262_400_000
 K1 = Version(KEYS, "k1", "aa", "active", 0)
 K2 = Version(KEYS, "k2", "bb", "staged", NOON)
 C1 = Version(CLIENT_KEYS, "c1", "cc", "active", 0)
+S1 = Version(SIGNING_KEYS, "s1", "dd", "active", 0)
 SETTINGS = {"TOKENSVC_ACCESS_TTL": "1", "TOKENSVC_API_KEYS": "2", "TOKENSVC_LEDGER": "3", "TOKENSVC_PEERS": "4"}
 
 
@@ -79,6 +80,7 @@ def test_replica_that_does_not_answer_is_a_problem_beside_all_others() -> None:
         ({"stale": True}, "b answers 503 at introspection: its news of the others are too old"),
         ({"refused": "TOKENSVC_KEYS is empty"}, "b refused its files when they changed: TOKENSVC_KEYS is empty"),
         ({"rings": (K1, K2, C1)}, f"k2 of {KEYS} is missing on a, c"),
+        ({"rings": (K1, C1, S1)}, f"s1 of {SIGNING_KEYS} is missing on a, c"),
         ({"rings": (replace(K1, fingerprint="ee"), C1)}, f"k1 of {KEYS} is two secrets: a, c | b"),
         (
             {"rings": (replace(K1, activates=NOON), C1)},

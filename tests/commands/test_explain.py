@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -111,6 +112,68 @@ grant_types: refresh_token
 redirect_uris: 1, as digests
 """
     )
+
+
+SIGNING = ring_entry("s1")
+JWT = {"access_token_format": "jwt", "signing_keys": SIGNING}
+
+
+@pytest.fixture(scope="module")
+def signed(replica: Replica) -> Iterator[tuple[Client, Tokens]]:
+    """What a client of a replica with the same rings got, whose access tokens are JWTs."""
+    with replica.twin(**JWT) as other:
+        client = Client(other.url)
+        yield client, client.sign_in()
+
+
+@pytest.mark.parametrize("token_format", ["jwt", "sealed"])
+def test_jwt_is_described_like_an_access_token(
+    replica: Replica, signed: tuple[Client, Tokens], token_format: str
+) -> None:
+    client, issued = signed
+    facts = client.introspect(issued.access)
+    explained = explain(replica, issued.access, **JWT | {"access_token_format": token_format}).facts
+    assert list(explained)[:3] == ["kind", "version", "account"]
+    assert explained["kind"] == "access token"
+    assert explained["version"] == "s1 of TOKENSVC_SIGNING_KEYS (active), a JWT signed by ES256"
+    assert (explained["user"], explained["jti"], explained["refused"]) == ("ada", facts["jti"], UNKNOWN)
+    assert explained["resource"] == facts["aud"]
+
+
+def test_jwt_is_refused_for_the_reasons_of_any_token(replica: Replica, signed: tuple[Client, Tokens]) -> None:
+    client, issued = signed
+    assert explain(replica, issued.access, **JWT, api_keys="").facts["refused"] == "the API key was removed"
+    other = explain(replica, "--json", issued.access, **JWT, resources="https://other.example").json
+    assert other["refused"] == ["its resource is not in TOKENSVC_RESOURCES"]
+    client.revoke(issued.access)
+    marked = explain(replica, issued.access, "--url", client.url, **JWT).facts["refused"]
+    assert marked == f"marked by token:{client_facts(issued.access)['jti']}"
+
+
+def client_facts(jwt: str) -> dict[str, str]:
+    payload = jwt.split(".")[1]
+    facts: dict[str, str] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return facts
+
+
+def test_jwt_of_a_version_that_was_dropped_or_of_elsewhere_is_said(
+    replica: Replica, signed: tuple[Client, Tokens]
+) -> None:
+    _, issued = signed
+    dropped = explain(replica, issued.access, **JWT | {"signing_keys": ring_entry("s2")})
+    assert dropped.err == (
+        "tokensvc: this JWT names no key of TOKENSVC_SIGNING_KEYS here, which has s2: its version was dropped, or "
+        "it is from elsewhere, or no access token\n"
+    )
+    damaged = explain(replica, f"{issued.access[:-5]}AAAAA", **JWT)
+    assert damaged.err.startswith("tokensvc: this access token does not open: signed by another key, or changed. ")
+    assert (dropped.code, damaged.code) == (1, 1)
+
+
+def test_jwt_where_none_are_signed_is_nothing_of_ours(replica: Replica, signed: tuple[Client, Tokens]) -> None:
+    _, issued = signed
+    assert "this is nothing that is sealed here" in explain(replica, issued.access).err
+    assert "eyJ (access token, as a JWT)" in explain(replica, "x", **JWT).err
 
 
 def test_json_has_the_same_facts(replica: Replica, client: Client, issued: Tokens) -> None:

@@ -94,6 +94,22 @@ TOKENSVC_CLIENT_KEYS  c2   active   seals, opens  2026-01-01T00:00:00Z  not yet:
     )
 
 
+def test_status_shows_the_ring_that_signs_where_there_is_one() -> None:
+    recent = rfc3339(now() - 60_000)
+    signing = f"{ring_entry('s1')},{ring_entry('s2', recent)},{ring_entry('s3', AHEAD)}"
+    ran = called("keys", "status", "--json", variables=rings(ring_entry("k1"), signing_keys=signing))
+    rows = [(row["kid"], row["state"], row["use"]) for row in ran.json if row["ring"] == "TOKENSVC_SIGNING_KEYS"]
+    assert rows == [
+        ("s1", "retired", "verifies"),
+        ("s2", "active", "signs, verifies"),
+        ("s3", "staged", "verifies"),
+    ]
+    expired = rfc3339(now() - 60_000 + 3_600_000)
+    assert ran.json[2]["drop"][:21] == f"from {expired}"[:21], (
+        "an hour after it retired, when access tokens have expired"
+    )
+
+
 def test_status_as_json_has_a_row_for_each_version() -> None:
     ran = tokensvc("keys", "status", "--json", variables=rings(ring_entry("k1")))
     facts = {"state": "active", "use": "seals, opens", "activates": "always", "drop": "not yet: nothing follows it"}

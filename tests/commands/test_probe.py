@@ -80,6 +80,7 @@ def test_nothing_at_all_is_found_at_a_replica(replica: Replica) -> None:
     assert [each["findings"] for each in ran.json["clients"]] == [[]] * len(ALL)
 
 
+@pytest.mark.verifies("recorded habits", "it would connect, says `tokensvc probe`")
 def test_every_client_would_connect_to_a_server_of_the_sdk_beside_a_replica(tmp_path: Path) -> None:
     port, mcp_port = free_port(), free_port()
     server = McpServer(mcp_port, f"http://127.0.0.1:{port}", "secret-of-the-mcp-server", tmp_path / "log")

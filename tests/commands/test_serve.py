@@ -226,6 +226,15 @@ def test_what_a_first_run_makes_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE(made.parent.stat().st_mode) == 0o700
 
 
+def test_a_format_of_jwt_brings_a_ring_that_signs_and_nothing_else_does(tmp_path: Path) -> None:
+    sealed: dict[str, str] = {}
+    prepare(tmp_path / "keys", 8000, sealed)
+    assert "TOKENSVC_SIGNING_KEYS" not in sealed
+    signed = {"TOKENSVC_ACCESS_TOKEN_FORMAT": "jwt"}
+    prepare(tmp_path / "keys", 8000, signed)
+    assert signed["TOKENSVC_SIGNING_KEYS"] == sealed["TOKENSVC_KEYS"] == signed["TOKENSVC_KEYS"]
+
+
 def test_file_of_a_first_run_that_is_damaged_is_named(tmp_path: Path) -> None:
     made = tmp_path / "keys" / "development" / "secrets.json"
     made.parent.mkdir(parents=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.device import Device
+from tests.device import Device, Person
 from tests.endpoints.local import Service
 from tests.replica import REDIRECT_URI, Client
 from tokensvc.protocol.client import DEVICE_CODE
@@ -149,6 +151,19 @@ def test_client_of_the_configuration_may_do_without_redirect_uris() -> None:
         device = Device(service.client())
         device.client.client_id = "tv"
         assert device.ask().status_code == 200
+
+
+@pytest.mark.parametrize(("secret", "tag"), [("", "Name not verified"), ("a-secret-of-the-television", "Known app")])
+def test_app_counts_as_known_if_it_has_proved_that_it_is_the_one(secret: str, tag: str) -> None:
+    """§5.6: whoever knows the client_id of an app without a secret can show its name on this page."""
+    entry = {"client_id": "tv", "client_name": "Television", "grant_types": [DEVICE_CODE]}
+    if secret:
+        entry["client_secret_hash"] = f"sha256:{hashlib.sha256(secret.encode()).hexdigest()}"
+    with Service(ON | {"clients": json.dumps([entry])}) as service:
+        device = Device(service.client())
+        device.client.client_id = "tv"
+        device.ask(client_secret=secret)
+        assert tag in Person(service.http(), service.issuer).enter(device.user_code).text
 
 
 @pytest.mark.parametrize(

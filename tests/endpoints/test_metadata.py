@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,6 +12,8 @@ from tests.endpoints.local import ISSUER, Service
 
 SERVER = "/.well-known/oauth-authorization-server"
 RESOURCE = "/.well-known/oauth-protected-resource"
+METHODS = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]
+ALGORITHMS = ["RS256", "PS256", "ES256", "ES384", "Ed25519", "EdDSA"]
 
 
 def document(service: Service, path: str) -> dict[str, Any]:
@@ -32,12 +35,16 @@ def test_server_metadata_says_what_is_there(service: Service) -> None:
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "grant_types_supported": ["authorization_code", "refresh_token"],
-        "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
-        "revocation_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
+        "token_endpoint_auth_methods_supported": METHODS,
+        "token_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
+        "revocation_endpoint_auth_methods_supported": METHODS,
+        "revocation_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
+        "client_id_metadata_document_supported": True,
         "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "Bearer"],
         "code_challenge_methods_supported": ["S256"],
         "scopes_supported": ["mcp", "offline_access"],
         "authorization_response_iss_parameter_supported": True,
+        "dpop_signing_alg_values_supported": ["ES256", "ES384", "Ed25519", "EdDSA", "RS256", "PS256"],
         "protected_resources": [ISSUER],
     }
 
@@ -50,6 +57,16 @@ def test_every_endpoint_that_is_advertised_is_mounted_and_no_other_is_advertised
         names = document(bare, SERVER).keys()
         assert not {"registration_endpoint", "introspection_endpoint"} & names
         assert "introspection_endpoint_auth_methods_supported" not in names
+
+
+def test_signed_authentication_is_advertised_where_some_client_may_use_it() -> None:
+    client = {"client_id": "app", "jwks_uri": "https://app.example/jwks", "redirect_uris": ["https://app.example/cb"]}
+    for clients, expected in (("[]", METHODS[:-1]), (json.dumps([client]), METHODS)):
+        with Service({"cimd": "off", "clients": clients}) as service:
+            found = document(service, SERVER)
+            assert found["token_endpoint_auth_methods_supported"] == expected
+            assert ("token_endpoint_auth_signing_alg_values_supported" in found) == (expected == METHODS)
+            assert "client_id_metadata_document_supported" not in found
 
 
 def test_resource_metadata_leaves_offline_access_to_the_authorization_server(service: Service) -> None:

@@ -169,7 +169,7 @@ def test_refused_requests_with_proofs_leave_nothing_in_the_ledger(service: Servi
     for _ in range(20):
         client.refresh("nothing that is known")
         client.redeem("nothing that is known")
-        client.push(**{"response_type": "code"})
+        client.push(response_type="code")
     assert remembered() == before
     client.refresh(first.refresh)
     assert remembered() == before + 1
@@ -177,7 +177,7 @@ def test_refused_requests_with_proofs_leave_nothing_in_the_ledger(service: Servi
     assert remembered() == 0
 
 
-def test_stolen_code_and_refresh_token_are_of_no_use_with_another_key(service: Service, client: BoundClient) -> None:
+def test_stolen_code_and_refresh_token_are_of_no_use_with_another_key(client: BoundClient) -> None:
     thief = bound(client)
     code = client.code(dpop_jkt=client.prover.jkt)
     assert refused(thief.redeem(code)) == "invalid_grant"
@@ -241,7 +241,7 @@ def test_client_that_registered_for_bound_tokens_gets_no_others(service: Service
     assert bound(bearer).redeem(code).status_code == 200
 
 
-@pytest.mark.parametrize("thumbprint", ["x", "é" * 43, "A" * 44])
+@pytest.mark.parametrize("thumbprint", ["x", "é" * 43, "A" * 44], ids=["short", "not base64url", "long"])
 def test_dpop_jkt_is_a_thumbprint(client: BoundClient, thumbprint: str) -> None:
     _, page = client.page(dpop_jkt=thumbprint)
     assert page.status_code == 303

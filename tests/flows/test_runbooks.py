@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jwt
 import pytest
+from jwt import PyJWKClient, PyJWKClientError
 
 from tests import replica
 from tests.flows.partition import Fleet
@@ -152,7 +154,7 @@ def status(site: Site) -> dict[str, Any]:
 
 def test_every_runbook_is_drilled() -> None:
     headings = re.findall(r"^## (.+)$", RUNBOOKS, re.MULTILINE)
-    assert len(headings) == 8
+    assert len(headings) == 10
     for heading in headings:
         assert f"test_{heading.lower().replace(' ', '_')}" in globals(), heading
 
@@ -184,6 +186,78 @@ def test_scheduled_rotation(tmp_path: Path) -> None:
         assert [version["kid"] for version in status(site)["versions"]] == [new, "c1"]
         assert one.active(lasting.access)
         assert other.refresh(lasting.refresh).status_code == 200
+
+
+@contextmanager
+def signing(directory: Path, **changes: str) -> Iterator[tuple[Site, Verifier]]:
+    """A site whose access tokens are JWTs, and a resource server that verifies them without asking."""
+    ring = directory / "signing-keys"
+    ring.touch(mode=0o600)
+    ring.write_text(ring_entry("s1") + "\n", encoding="utf-8")
+    with started(directory, access_token_format="jwt", signing_keys_file=str(ring), **changes) as site:
+        yield site, Verifier(site.replicas[0].url)
+
+
+class Verifier(PyJWKClient):
+    """PyJWT's, which keeps what it fetched for five minutes; `fetched` is how often it has."""
+
+    def __init__(self, issuer: str) -> None:
+        super().__init__(f"{issuer}/jwks.json")
+        self.issuer, self.fetched = issuer, 0
+
+    def fetch_data(self) -> Any:
+        self.fetched += 1
+        return super().fetch_data()
+
+    def kid(self, token: str) -> str:
+        """The version that signed a token which is valid."""
+        key = self.get_signing_key_from_jwt(token)
+        jwt.decode(token, key, algorithms=["ES256"], audience=self.issuer, issuer=self.issuer)
+        return str(key.key_id).partition(".")[0]
+
+
+def test_rotating_the_signing_ring(tmp_path: Path) -> None:
+    """Who verifies offline knows the new key before it signs, and asks for nothing at that moment."""
+    with signing(tmp_path, access_ttl="3") as (site, verifier):
+        stage, look, drop = runbook("Rotating the signing ring")
+        one, other = clients(site)
+        at = int(time.time()) + SOON - 2
+        with site.taken("TOKENSVC_SIGNING_KEYS"):
+            site.paste(stage, at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)))
+        new = site.text("signing-keys").split(",")[1].partition("@")[0]
+        assert re.search(rf"^TOKENSVC_SIGNING_KEYS +{new} +staged +verifies ", site.paste(look), re.MULTILINE)
+        wait_until(at - 1)
+        early = one.sign_in()
+        assert verifier.kid(early.access) == "s1"
+        wait_until(at)
+        late = replica.tokens(other.refresh(early.refresh))
+        assert (verifier.kid(late.access), verifier.kid(early.access), verifier.fetched) == (new, "s1", 1)
+        assert all(client.active(token) for client in (one, other) for token in (early.access, late.access))
+        wait_for(lambda: status(site)["warnings"], "s1 can be dropped")
+        assert "s1 of TOKENSVC_SIGNING_KEYS can be dropped" in site.paste(look)
+        with site.taken("TOKENSVC_SIGNING_KEYS"):
+            site.paste(drop)
+        assert [version["kid"] for version in status(site)["versions"]] == ["k1", "c1", new]
+        assert verifier.kid(replica.tokens(one.refresh(late.refresh)).access) == new
+
+
+def test_signing_ring_leaked(tmp_path: Path) -> None:
+    with signing(tmp_path) as (site, verifier):
+        one, other = clients(site)
+        issued = one.sign_in()
+        assert verifier.kid(issued.access) == "s1"
+        with site.taken("TOKENSVC_SIGNING_KEYS"):
+            site.paste(*runbook("Signing ring leaked"))
+        assert not one.active(issued.access)
+        assert not other.active(issued.access)
+        renewed = replica.tokens(other.refresh(issued.refresh))
+        assert one.active(renewed.access)
+        # The page says what is left to do.
+        assert verifier.kid(issued.access) == "s1"
+        restarted = Verifier(verifier.issuer)
+        assert restarted.kid(renewed.access) != "s1"
+        with pytest.raises(PyJWKClientError):
+            restarted.kid(issued.access)
 
 
 def test_emergency_drop(site: Site) -> None:

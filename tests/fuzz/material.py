@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 import time
 
 import httpx
 
+from tests.grants.identity_provider import IdentityProvider
 from tests.replica import ADMIN_TOKEN, API_KEY, INTROSPECTION_TOKEN, TLS, Client, hidden_inputs, redirect_parameters
+
+MACHINE_SECRET = "secret-of-the-machine-of-the-fuzz-tests"
+PROVIDER = IdentityProvider()
+
+
+def settings() -> dict[str, str]:
+    """What a replica needs to know of the machine and of the identity provider, by field name."""
+    machine = {
+        "client_id": "machine",
+        "client_secret_hash": f"sha256:{hashlib.sha256(MACHINE_SECRET.encode()).hexdigest()}",
+        "grant_types": ["client_credentials", "urn:ietf:params:oauth:grant-type:jwt-bearer"],
+        "identity": "acme/machine/robot",
+    }
+    return {"clients": json.dumps([machine]), "id_jag_issuers": json.dumps([PROVIDER.entry()])}
 
 
 class Material:
@@ -23,6 +40,7 @@ class Material:
             "client_id": self._public.client_id,
             "confidential client_id": name,
             "basic": f"Basic {base64.b64encode(f'{name}:{secret}'.encode()).decode()}",
+            "machine basic": f"Basic {base64.b64encode(f'machine:{MACHINE_SECRET}'.encode()).decode()}",
             "client secret": secret,
             "challenge": self._public.challenge,
             "verifier": self._public.verifier,
@@ -38,9 +56,9 @@ class Material:
         """What no log may hold."""
         names = (
             *("code", "access_token", "refresh_token", "confidential refresh_token"),
-            *("request", "client secret", "api_key", "verifier"),
+            *("request", "client secret", "api_key", "verifier", "assertion"),
         )
-        return {ADMIN_TOKEN, INTROSPECTION_TOKEN, *(self.values[name] for name in names)}
+        return {ADMIN_TOKEN, INTROSPECTION_TOKEN, MACHINE_SECRET, *(self.values[name] for name in names)}
 
     def renew(self) -> None:
         """New tokens and a new code, after something was revoked or redeemed."""
@@ -54,7 +72,14 @@ class Material:
         self.renew_code()
 
     def keep_fresh(self) -> None:
-        """A code lives for a minute, a page for ten."""
+        """A code lives for a minute, a page for ten. An assertion counts once."""
+        self.values["assertion"] = PROVIDER.assertion(
+            now=time.time_ns() // 1_000_000,
+            aud=self._public.url,
+            resource=self._public.url,
+            client_id="machine",
+            scope="mcp",
+        )
         if time.monotonic() > self._opened + 300:
             self._open_page()
         if time.monotonic() > self._allowed + 30:

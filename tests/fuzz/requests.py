@@ -153,6 +153,25 @@ GOOD = {
         (("grant_type", "refresh_token"), ("refresh_token", Valid("confidential refresh_token"))),
         (FORM, BASIC),
     ),
+    "client credentials": Request(
+        "POST",
+        "/token",
+        "form",
+        (("grant_type", "client_credentials"), ("scope", "mcp"), ("resource", Valid("issuer"))),
+        (FORM, ("Authorization", Valid("machine basic"))),
+    ),
+    "assertion": Request(
+        "POST",
+        "/token",
+        "form",
+        (
+            ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
+            ("assertion", Valid("assertion")),
+            ("scope", "mcp"),
+            ("resource", Valid("issuer")),
+        ),
+        (FORM, ("Authorization", Valid("machine basic"))),
+    ),
     "introspect": Request(
         "POST",
         "/introspect",

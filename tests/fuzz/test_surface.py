@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from tests import replica as running
 from tests.fuzz.hostile import CANARY
 from tests.fuzz.material import Material
+from tests.fuzz.material import settings as machines
 from tests.fuzz.mutations import Plan, plans
 from tests.fuzz.requests import GOOD, Request
 from tests.fuzz.wire import Answer, send
@@ -54,7 +55,7 @@ SUCCESSES = {"register": 201, "decide": 303}
 def replica(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replica]:
     port = free_port()
     directory: Path = tmp_path_factory.mktemp("fuzz")
-    variables = running.settings("sqlite:///ledger.db", port, refresh_grace="600")
+    variables = running.settings("sqlite:///ledger.db", port, refresh_grace="600", **machines())
     with Replica(variables, port, directory=directory) as started:
         yield started
 

@@ -48,5 +48,3 @@ class IdentityProvider:
     def sign(self, claims: dict[str, Any], header: dict[str, Any]) -> str:
         whole = {"alg": "ES256", "typ": "oauth-id-jag+jwt", "kid": self.kid} | header
         return jws.serialize_compact(whole, json.dumps(claims).encode(), self.key)
-
-

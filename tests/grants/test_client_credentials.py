@@ -100,7 +100,7 @@ def test_client_with_other_grants_gets_no_refresh_token_for_itself() -> None:
 
 
 def test_scope_and_resource_are_as_at_any_other_grant() -> None:
-    settings = {
+    settings: dict[str, object] = {
         "clients": written(),
         "scopes": "read write",
         "resources": f"{ISSUER},{OTHER}",

@@ -11,11 +11,13 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from joserfc.jwk import ECKey, OctKey
 
 from tests.endpoints.local import ISSUER, NOW, SECOND, Down, Service
 from tests.grants.identity_provider import IDP, IdentityProvider
-from tests.promises import proves
 from tests.replica import INTROSPECTION_TOKEN, Client, Tokens, tokens
 from tokensvc import assembly
 from tokensvc.errors import SettingsError
@@ -134,16 +136,11 @@ def test_user_and_role_come_from_the_claims_that_are_set() -> None:
         assert (one["user"], one["sub"], one["role"]) == ("a/b:c%", "acme/a%2Fb%3Ac%25", "owner")
         one = agent.introspect(obtain(agent, PROVIDER.assertion(email="ada@acme.example")).access)
         assert one["role"] == "member"
-        for changes in (
-            {},
-            {"email": 7},
-            {"email": ""},
-            {"email": "x" * 129},
-            {"email": "a\nb"},
-            {"email": "a", "role": ["x", "y"]},
-            {"email": "a", "role": None} | {"role": {}},
-        ):
-            assert refused(present(agent, PROVIDER.assertion(**changes))) == INVALID
+        for email in (None, 7, "", "x" * 129, "a\nb"):
+            assert refused(present(agent, PROVIDER.assertion(email=email))) == INVALID
+        roles: tuple[object, ...] = (["viewer", "owner"], [], {}, "")
+        for role in roles:
+            assert refused(present(agent, PROVIDER.assertion(email="ada@acme.example", role=role))) == INVALID
 
 
 def test_resource_may_be_left_out_where_there_is_but_one(agent: Client) -> None:
@@ -198,8 +195,7 @@ def test_token_is_for_the_resource_that_the_assertion_names() -> None:
         {"iat": "now"},
         {"exp": None},
         {"exp": NOW // SECOND - 6},
-        {"exp": NOW // SECOND + 7200},
-        {"exp": NOW // SECOND + 10**9},
+        {"iat": NOW // SECOND - 3606, "exp": NOW // SECOND + 10**9},
         {"nbf": NOW // SECOND + 60},
         {"resource": "https://elsewhere.example"},
         {"resource": "no uri"},
@@ -237,13 +233,10 @@ def test_assertion_of_another_type_or_key_is_an_invalid_grant(agent: Client, hea
 
 def raw(header: dict[str, Any], claims: dict[str, Any]) -> str:
     """Signed over whatever header, which a library would refuse to write."""
-    import cryptography.hazmat.primitives.asymmetric.utils as numbers
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import ec
-
     signing = b".".join(encoded(json.dumps(part).encode()) for part in (header, claims))
+    assert PROVIDER.key.private_key
     signature = PROVIDER.key.private_key.sign(signing, ec.ECDSA(hashes.SHA256()))
-    r, s = numbers.decode_dss_signature(signature)
+    r, s = decode_dss_signature(signature)
     return (signing + b"." + encoded(r.to_bytes(32) + s.to_bytes(32))).decode()
 
 
@@ -258,10 +251,11 @@ def test_assertion_that_the_issuer_did_not_sign_is_an_invalid_grant(agent: Clien
     public = json.dumps(PROVIDER.jwks["keys"][0]).encode()
     confused = IdentityProvider(kid=PROVIDER.kid)
     object.__setattr__(confused, "key", OctKey.import_key(public))
+    unsigned = encoded(b'{"alg":"none","typ":"oauth-id-jag+jwt"}').decode()
     forged = [
         stranger.assertion(),
         confused.assertion(header={"alg": "HS256"}),
-        f"{encoded(b'{"alg":"none","typ":"oauth-id-jag+jwt"}').decode()}.{body}.",
+        f"{unsigned}.{body}.",
         f"{head}.{body}.",
         f"{head}.{body}.{signature[:-4]}AAAA",
         f"{head}.{body}",
@@ -305,7 +299,6 @@ def test_issuer_may_be_trusted_with_clients_that_have_no_secret() -> None:
 # How often
 
 
-@proves("other one-use ids", "memory", "at most once")
 def test_assertion_counts_once_and_what_came_of_it_lives_on(service: Service, agent: Client) -> None:
     assertion = PROVIDER.assertion()
     issued = obtain(agent, assertion)
@@ -423,29 +416,29 @@ def test_keys_that_cannot_be_had_are_no_refusal() -> None:
 # How it is configured
 
 
-@pytest.mark.parametrize(
-    ("listed", "problem"),
-    [
-        ("{", "is not a JSON list"),
-        ("{}", "is refused"),
-        ('[{"issuer": "https://a.example"}]', "is refused"),
-        ([PROVIDER.entry(jwks=None)], "in jwks or under jwks_uri"),
-        ([PROVIDER.entry(jwks_uri="https://a.example/keys")], "in jwks or under jwks_uri"),
-        ([PROVIDER.entry(jwks=None, jwks_uri="http://a.example/keys")], "jwks_uri"),
-        ([PROVIDER.entry(jwks={"keys": []})], "no key that could verify"),
-        ([PROVIDER.entry(jwks={"keys": [PROVIDER.key.as_dict(private=True)]})], "no key that could verify"),
-        ([PROVIDER.entry(jwks={})], "JWK Set"),
-        ([PROVIDER.entry(role=None)], "role"),
-        ([PROVIDER.entry(account="")], "1 to 128 bytes"),
-        ([PROVIDER.entry(role="a\nb")], "control characters"),
-        ([PROVIDER.entry(issuer="idp.example.com")], "issuer"),
-        ([PROVIDER.entry(unknown=1)], "unknown"),
-        ([PROVIDER.entry(), PROVIDER.entry(account="other")], "twice"),
-        ([PROVIDER.entry(issuer=ISSUER)], "this server itself"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_list_that_cannot_be_used_is_refused_with_the_way_out(listed: Any, problem: str) -> None:
+UNUSABLE: dict[str, tuple[Any, str]] = {
+    "no JSON": ("{", "is not a JSON list"),
+    "no list": ({}, "is refused"),
+    "no account": ([{"issuer": IDP}], "is refused"),
+    "no keys": ([PROVIDER.entry(jwks=None)], "in jwks or under jwks_uri"),
+    "keys in two places": ([PROVIDER.entry(jwks_uri="https://a.example/keys")], "in jwks or under jwks_uri"),
+    "keys without TLS": ([PROVIDER.entry(jwks=None, jwks_uri="http://a.example/keys")], "jwks_uri"),
+    "an empty set": ([PROVIDER.entry(jwks={"keys": []})], "no key that could verify"),
+    "a private key": ([PROVIDER.entry(jwks={"keys": [PROVIDER.key.as_dict(private=True)]})], "no key that could"),
+    "no set": ([PROVIDER.entry(jwks={})], "JWK Set"),
+    "no role": ([PROVIDER.entry(role=None)], "role"),
+    "an empty account": ([PROVIDER.entry(account="")], "1 to 128 bytes"),
+    "a control character": ([PROVIDER.entry(role="a\nb")], "control characters"),
+    "no URL": ([PROVIDER.entry(issuer="idp.example.com")], "issuer"),
+    "an unknown member": ([PROVIDER.entry(unknown=1)], "unknown"),
+    "twice the same": ([PROVIDER.entry(), PROVIDER.entry(account="other")], "twice"),
+    "this server": ([PROVIDER.entry(issuer=ISSUER)], "this server itself"),
+}
+
+
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_list_that_cannot_be_used_is_refused_with_the_way_out(case: str) -> None:
+    listed, problem = UNUSABLE[case]
     text = listed if isinstance(listed, str) else json.dumps(listed)
     values = {"issuer": ISSUER, "keys": "x", "client_keys": "x", "id_jag_issuers": text}
     with pytest.raises(SettingsError, match=rf"^TOKENSVC_ID_JAG_ISSUERS .*{problem}.*\. [A-Z]"):

@@ -102,7 +102,7 @@ def test_machine_of_a_role_that_may_have_nothing_of_it_is_told_so() -> None:
         "grant_types": ["client_credentials"],
         "identity": "acme/robot/viewer",
     }
-    settings = {"scopes": OFFERED, "role_scopes": "viewer=read", "clients": json.dumps([machine])}
+    settings: dict[str, object] = {"scopes": OFFERED, "role_scopes": "viewer=read", "clients": json.dumps([machine])}
     with Service(settings) as service:
         client = service.client()
         client.client_id, client.client_secret = "robot", "pass"

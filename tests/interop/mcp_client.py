@@ -24,6 +24,7 @@ class Person:
     """Fills in the sign-in page as a browser does: opens it, keeps its cookie, posts its form."""
 
     decision: Literal["allow", "deny"] = "allow"
+    api_key: str = API_KEY
     asked: list[str] = field(default_factory=list)
     """Every authorization URL that was opened."""
     answer: dict[str, str] = field(default_factory=dict)
@@ -33,7 +34,7 @@ class Person:
         async with httpx.AsyncClient(timeout=SECONDS, verify=TLS) as browser:
             page = await browser.get(url)
             assert page.status_code == 200, page.text
-            form = hidden_inputs(page.text) | {"api_key": API_KEY, "decision": self.decision}
+            form = hidden_inputs(page.text) | {"api_key": self.api_key, "decision": self.decision}
             answer = await browser.post(url, data=form)
         assert answer.status_code == 303, answer.text
         self.answer = redirect_parameters(answer)

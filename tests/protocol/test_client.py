@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.protocol.directory import new_clients
 from tests.tokens.examples import NOW, sealer
 from tokensvc.errors import InvalidRedirectUri, UnknownClient
 from tokensvc.protocol.client import Client, Clients, Lifetimes

@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.protocol.directory import new_clients
 from tests.tokens.examples import NOW, sealer
 from tokensvc.errors import InvalidClient, InvalidRequest
+from tokensvc.ledger.memory import MemoryLedger
 from tokensvc.protocol.client import Client, Clients, Lifetimes
-from tokensvc.protocol.client_authentication import ClientCredentials, authenticate, parse_basic
+from tokensvc.protocol.client_authentication import ClientCredentials, Recipient, authenticate, parse_basic
 from tokensvc.protocol.redirect_uri import RedirectPolicy
 
 LIFETIMES = Lifetimes(1, 1, 1, 1)
@@ -34,22 +36,31 @@ def clients(*known: Client) -> Clients:
     return new_clients(sealer(), by_id, LIFETIMES, RedirectPolicy.parse(""))
 
 
+def parse(authorization: str | None, client_id: str | None, client_secret: str | None) -> ClientCredentials:
+    parameters = {"client_id": client_id, "client_secret": client_secret}
+    return ClientCredentials.parse(authorization, {name: text for name, text in parameters.items() if text is not None})
+
+
+def authenticated(credentials: ClientCredentials, known: Clients) -> Client:
+    return asyncio.run(authenticate(credentials, known, Recipient(frozenset(), MemoryLedger(NOW)), NOW))
+
+
 def basic(name: str, secret: str) -> str:
     return f"Basic {base64.b64encode(f'{name}:{secret}'.encode()).decode()}"
 
 
 def test_public_client_names_itself() -> None:
-    credentials = ClientCredentials.parse(None, "public", None)
+    credentials = parse(None, "public", None)
     assert (credentials.client_ids, credentials.secrets, credentials.basic) == (("public",), (), False)
-    assert asyncio.run(authenticate(credentials, clients(PUBLIC), NOW)) == PUBLIC
+    assert authenticated(credentials, clients(PUBLIC)) == PUBLIC
 
 
 def test_secret_in_the_body_is_taken_as_it_is() -> None:
-    credentials = ClientCredentials.parse(None, "id", SECRET)
-    assert asyncio.run(authenticate(credentials, clients(confidential("id")), NOW)).client_id == "id"
-    encoded = ClientCredentials.parse(None, "id", quote(SECRET, safe=""))
+    credentials = parse(None, "id", SECRET)
+    assert authenticated(credentials, clients(confidential("id"))).client_id == "id"
+    encoded = parse(None, "id", quote(SECRET, safe=""))
     with pytest.raises(InvalidClient):
-        asyncio.run(authenticate(encoded, clients(confidential("id")), NOW))
+        authenticated(encoded, clients(confidential("id")))
 
 
 @pytest.mark.parametrize("client_id", ["id", "a.b-c_d~e", "https://app.example/client", "a+b", "a%2Bb", "a:b"])
@@ -59,46 +70,43 @@ def test_basic_is_taken_percent_encoded_or_as_it_is(client_id: str) -> None:
     if ":" not in client_id:
         spelled.append((client_id, SECRET))
     for name, secret in spelled:
-        credentials = ClientCredentials.parse(basic(name, secret), None, None)
+        credentials = parse(basic(name, secret), None, None)
         assert credentials.basic
-        assert asyncio.run(authenticate(credentials, known, NOW)).client_id == client_id
+        assert authenticated(credentials, known).client_id == client_id
 
 
 @given(st.text(min_size=1, max_size=20), st.text(min_size=1, max_size=20))
 def test_any_name_and_secret_survive_encoding(name: str, secret: str) -> None:
-    credentials = ClientCredentials.parse(basic(quote(name, safe=""), quote(secret, safe="")), None, None)
+    credentials = parse(basic(quote(name, safe=""), quote(secret, safe="")), None, None)
     assert name in credentials.client_ids
     assert secret in credentials.secrets
 
 
 def test_spelling_that_is_known_wins_over_one_that_is_not() -> None:
     """A name that looks encoded may be one that is not."""
-    credentials = ClientCredentials.parse(basic("a%2Bb", SECRET), None, None)
-    assert (
-        asyncio.run(authenticate(credentials, clients(confidential("a%2Bb"), confidential("a+b")), NOW)).client_id
-        == "a%2Bb"
-    )
-    assert asyncio.run(authenticate(credentials, clients(confidential("a+b")), NOW)).client_id == "a+b"
+    credentials = parse(basic("a%2Bb", SECRET), None, None)
+    assert authenticated(credentials, clients(confidential("a%2Bb"), confidential("a+b"))).client_id == "a%2Bb"
+    assert authenticated(credentials, clients(confidential("a+b"))).client_id == "a+b"
 
 
 def test_client_id_may_stand_in_the_body_too_if_equal() -> None:
     for name in ("a+b", "a%2Bb"):
-        credentials = ClientCredentials.parse(basic(name, SECRET), "a+b", None)
-        assert asyncio.run(authenticate(credentials, clients(confidential("a+b")), NOW)).client_id == "a+b"
+        credentials = parse(basic(name, SECRET), "a+b", None)
+        assert authenticated(credentials, clients(confidential("a+b"))).client_id == "a+b"
     for client_id, client_secret in (("other", None), ("a+b", SECRET), (None, SECRET), ("a+b", "")):
         with pytest.raises(InvalidRequest):
-            ClientCredentials.parse(basic("a+b", SECRET), client_id, client_secret)
+            parse(basic("a+b", SECRET), client_id, client_secret)
 
 
 @pytest.mark.parametrize("secret", ["", "wrong", SECRET[:-1], SECRET.upper(), f"{SECRET} "])
 def test_wrong_secret_is_refused_in_either_way(secret: str) -> None:
     for credentials in (
-        ClientCredentials.parse(None, "id", secret),
-        ClientCredentials.parse(basic("id", secret), None, None),
-        ClientCredentials.parse(None, "id", None),
+        parse(None, "id", secret),
+        parse(basic("id", secret), None, None),
+        parse(None, "id", None),
     ):
         with pytest.raises(InvalidClient) as refusal:
-            asyncio.run(authenticate(credentials, clients(confidential("id")), NOW))
+            authenticated(credentials, clients(confidential("id")))
         assert refusal.value.basic is credentials.basic
         assert SECRET not in refusal.value.reason
 
@@ -106,19 +114,19 @@ def test_wrong_secret_is_refused_in_either_way(secret: str) -> None:
 def test_empty_secret_is_nobodys() -> None:
     """Also where a client without a secret hash were taken for a confidential one."""
     broken = replace(PUBLIC, client_id="id", method="client_secret_basic", secret_hash=b"")
-    for credentials in (ClientCredentials.parse(None, "id", ""), ClientCredentials.parse(basic("id", ""), None, None)):
+    for credentials in (parse(None, "id", ""), parse(basic("id", ""), None, None)):
         with pytest.raises(InvalidClient):
-            asyncio.run(authenticate(credentials, clients(broken), NOW))
+            authenticated(credentials, clients(broken))
 
 
 def test_unknown_client_is_refused_like_a_wrong_secret() -> None:
     with pytest.raises(InvalidClient) as unknown:
-        asyncio.run(authenticate(ClientCredentials.parse(None, "unknown", SECRET), clients(), NOW))
+        authenticated(parse(None, "unknown", SECRET), clients())
     with pytest.raises(InvalidClient) as wrong:
-        asyncio.run(authenticate(ClientCredentials.parse(None, "id", "wrong"), clients(confidential("id")), NOW))
+        authenticated(parse(None, "id", "wrong"), clients(confidential("id")))
     assert unknown.value.description == wrong.value.description
     with pytest.raises(InvalidClient):
-        ClientCredentials.parse(None, None, SECRET)
+        parse(None, None, SECRET)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +135,7 @@ def test_unknown_client_is_refused_like_a_wrong_secret() -> None:
 def test_header_that_is_no_basic_is_refused(encoded: str) -> None:
     for scheme in ("Basic", "basic", "BASIC"):
         with pytest.raises(InvalidClient) as refusal:
-            ClientCredentials.parse(f"{scheme} {encoded}", "id", None)
+            parse(f"{scheme} {encoded}", "id", None)
         assert refusal.value.basic
     with pytest.raises(ValueError, match="not Basic"):
         parse_basic("Bearer Zm9vOmJhcg==")
@@ -141,10 +149,10 @@ def test_name_ends_at_the_first_colon() -> None:
 def test_any_header_is_basic_or_refused(header: str) -> None:
     for authorization in (header, f"Basic {header}"):
         try:
-            ClientCredentials.parse(authorization, None, None)
+            parse(authorization, None, None)
         except InvalidClient as refusal:
             assert refusal.basic  # noqa: PT017  # most headers are refused, some are not
 
 
 def test_secrets_are_not_in_the_repr() -> None:
-    assert SECRET not in repr(ClientCredentials.parse(None, "id", SECRET))
+    assert SECRET not in repr(parse(None, "id", SECRET))

@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 
+from tests.signer import Signer
 from tokensvc.errors import InvalidRedirectUri, SettingsError
 from tokensvc.protocol.client import Client, Lifetimes
 from tokensvc.protocol.preregistered import parse_clients
 
 GENERAL = Lifetimes(code=60_000, access=3_600_000, refresh=10**9, refresh_max=10**10)
 URI = "https://app.example/callback"
+KEYS_URI = "https://app.example/jwks"
+SIGNER = Signer("app")
+PRIVATE = SIGNER.key.as_dict(private=True)
 SECRET_HASH = f"sha256:{hashlib.sha256(b'secret').hexdigest()}"
 
 
@@ -43,6 +47,15 @@ def test_client_with_a_secret_authenticates_by_basic_unless_it_says_otherwise() 
     assert client.has_secret("secret")
     assert not client.has_secret("Secret")
     assert one(client_secret_hash=SECRET_HASH, token_endpoint_auth_method="client_secret_post").method != client.method
+
+
+def test_client_with_keys_authenticates_by_them_unless_it_says_otherwise() -> None:
+    inline = one(jwks=SIGNER.jwks, token_endpoint_auth_signing_alg="ES256")
+    assert (inline.method, inline.signing_alg, inline.may_be_public) == ("private_key_jwt", "ES256", False)
+    assert inline.jwks is not None
+    assert len(inline.jwks.keys) == 1
+    remote = one(jwks_uri=KEYS_URI, token_endpoint_auth_method="private_key_jwt", require_pkce=False)
+    assert (remote.method, remote.jwks_uri, remote.jwks) == ("private_key_jwt", KEYS_URI, None)
 
 
 def test_lifetimes_of_its_own_stand_in_place_of_the_general_ones() -> None:
@@ -112,7 +125,16 @@ def test_metadata_that_is_known_to_the_standard_and_of_no_use_is_taken() -> None
         ({"client_secret_hash": "sha256:hunter2"}, "0.client_secret_hash"),
         ({"client_secret_hash": SECRET_HASH, "token_endpoint_auth_method": "none"}, "client_secret_hash goes with"),
         ({"token_endpoint_auth_method": "client_secret_post"}, "client_secret_hash goes with"),
-        ({"token_endpoint_auth_method": "private_key_jwt"}, "0.token_endpoint_auth_method"),
+        ({"token_endpoint_auth_method": "client_secret_jwt"}, "0.token_endpoint_auth_method"),
+        ({"token_endpoint_auth_method": "private_key_jwt"}, "jwks or jwks_uri goes with private_key_jwt"),
+        ({"token_endpoint_auth_method": "none", "jwks_uri": KEYS_URI}, "jwks or jwks_uri goes with private_key_jwt"),
+        ({"client_secret_hash": SECRET_HASH, "jwks_uri": KEYS_URI}, "client_secret_hash goes with"),
+        ({"jwks_uri": KEYS_URI, "jwks": SIGNER.jwks}, "jwks or under jwks_uri, in one of them"),
+        ({"jwks_uri": "http://app.example/jwks"}, "jwks_uri: the URL is not https"),
+        ({"jwks": {"keys": []}}, "jwks has no key that could verify"),
+        ({"jwks": {"keys": [PRIVATE]}}, "jwks has no key that could verify"),
+        ({"jwks": {}}, "a JWK Set is an object with a list"),
+        ({"jwks": SIGNER.jwks, "token_endpoint_auth_signing_alg": "HS256"}, "token_endpoint_auth_signing_alg is one"),
         ({"grant_types": ["password"]}, "0.grant_types.0"),
         ({"response_types": ["token"]}, "0.response_types.0"),
         ({"redirect_uris": []}, "it needs redirect_uris or redirect_uri_patterns"),

@@ -149,7 +149,7 @@ def test_an_endpoint_asks_for_more() -> None:
     assert asked("/files", TOKEN)[0].json() == {"sub": "acme/ada"}
     answer, _ = asked("/files", TOKEN, script={"answers": facts(scope="mcp")})
     assert answer.status_code == 403
-    assert 'scope="files"' in answer.headers["www-authenticate"]
+    assert 'scope="mcp files"' in answer.headers["www-authenticate"], "all that the request needs"
     assert f'resource_metadata="{METADATA_URL}"' in answer.headers["www-authenticate"]
 
 

@@ -16,6 +16,11 @@ from tokensvc.tokens.kinds import (
     AuthorizationCode,
     AuthorizationRequest,
     ClientId,
+    DeviceApproval,
+    DeviceCode,
+    DevicePage,
+    DeviceRequest,
+    PushedRequest,
     RefreshToken,
     client_handle,
     digest,
@@ -83,6 +88,30 @@ REQUEST = AuthorizationRequest(
     scope="mcp",
     exp=NOW + 600_000,
 )
+PUSHED = PushedRequest(
+    name="Zm9vYmFyYmF6cXV4",
+    client=client_handle("a client"),
+    redirect_uri="https://claude.ai/api/mcp/auth_callback",
+    state="xyz",
+    code_challenge=digest("verifier", 32),
+    resource=digest("https://mcp.example.com/mcp", 8),
+    scope="mcp",
+    exp=NOW + 90_000,
+)
+DEVICE_CODE = DeviceCode("Zm9vYmFyYmF6cXV4", client_handle("a client"), offer="WDJBMJHT", authorized_at=NOW)
+DEVICE_REQUEST = DeviceRequest(
+    family="Zm9vYmFyYmF6cXV4",
+    offer="WDJBMJHT",
+    user_code="WDJBMJHT",
+    client=client_handle("a client"),
+    client_name="Television",
+    verified=False,
+    resource=digest("https://mcp.example.com/mcp", 8),
+    scope="mcp",
+    exp=NOW + 600_000,
+)
+DEVICE_PAGE = DevicePage(name="Zm9vYmFyYmF6cXV4", browser=digest("cookie", 16), exp=NOW + 600_000)
+DEVICE_APPROVAL = DeviceApproval(**_GRANT)
 EXAMPLES: dict[str, Artefact] = {
     "code": CODE,
     "access token": ACCESS,
@@ -90,8 +119,24 @@ EXAMPLES: dict[str, Artefact] = {
     "public client_id": PUBLIC,
     "confidential client_id": CONFIDENTIAL,
     "request": REQUEST,
+    "pushed request": PUSHED,
+    "device code": DEVICE_CODE,
+    "device request": DEVICE_REQUEST,
+    "device page": DEVICE_PAGE,
+    "device approval": DEVICE_APPROVAL,
 }
-KINDS: tuple[type[Artefact], ...] = (AuthorizationCode, AccessToken, RefreshToken, ClientId, AuthorizationRequest)
+KINDS: tuple[type[Artefact], ...] = (
+    AuthorizationCode,
+    AccessToken,
+    RefreshToken,
+    ClientId,
+    AuthorizationRequest,
+    PushedRequest,
+    DeviceCode,
+    DeviceRequest,
+    DevicePage,
+    DeviceApproval,
+)
 
 _texts = st.text(max_size=40)
 _short = st.text('abc-_"é', max_size=22)
@@ -101,6 +146,7 @@ _values: dict[Any, st.SearchStrategy[Any]] = {
     int: st.integers(min_value=-(2**63), max_value=2**63),
     bool: st.booleans(),
     Identity: st.builds(Identity, _texts, _texts, _texts),
+    DeviceRequest | None: st.just(None) | st.just(DEVICE_REQUEST),
 }
 
 

@@ -58,7 +58,8 @@ async def _ask(request: Request) -> Response:
         raise Refused(400, "This link is no longer valid", "It is older than ten minutes, or damaged.")
     name, value = cookies.new(now)
     page = DevicePage(name=name, browser=digest(value, 16), exp=now + LIFETIME)
-    shown = code_page(_form(page, service, now), user_code=_read(parameters.get("user_code", "")), link=link)
+    code = _read(parameters.get("user_code", ""))
+    shown = code_page(_form(page, service, now), entry=user_code.shown(code), link=link)
     cookies.put(request, shown, name, value, LIFETIME // 1000)
     return shown
 
@@ -81,18 +82,27 @@ async def _take(request: Request) -> Response:
 
 async def _find(request: Request, form: Mapping[str, str], page: DevicePage, service: Service, now: int) -> Response:
     """The page to decide on, for who entered the right code."""
-    check_attempts(request, service, "user code", "codes")
-    code, link = _read(form.get("user_code", "")), form.get("link", "")
-    asked = None
-    if code:
-        asked = open_link(link, service.server, now) if link else await find(code, service.server, now)
-    if asked is None or asked.user_code != code:
-        if code:
-            address = address_of(request)
-            service.attempts.failed("user code", address)
-            warn("user code refused", reason="unknown, expired or used", address=address)
-        return code_page(_form(page, service, now), user_code=code, link=link, status=400, problem=_UNKNOWN)
+    entry, link = form.get("user_code", ""), form.get("link", "")
+    asked = await _look_up(request, _read(entry), link, service, now)
+    if asked is None:
+        return code_page(_form(page, service, now), entry=entry, link=link, status=400, problem=_UNKNOWN)
     return _consent(replace(page, request=asked, exp=min(page.exp, asked.exp)), asked, service, now)
+
+
+async def _look_up(request: Request, code: str, link: str, service: Service, now: int) -> DeviceRequest | None:
+    """What is asked for under a code, empty for what can be none. A wrong one is counted. Raises Refused."""
+    check_attempts(request, service, "user code", "codes")
+    if not code:
+        return None
+    asked = open_link(link, service.server, now) if link else await find(code, service.server, now)
+    if asked is None or asked.user_code != code:
+        address = address_of(request)
+        service.attempts.failed("user code", address)
+        warn("user code refused", reason="unknown, expired or used", address=address)
+        return None
+    # Once more: of many guesses at once, those that were looked up before this one count too.
+    check_attempts(request, service, "user code", "codes")
+    return asked
 
 
 async def _decide(

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from starlette.responses import HTMLResponse
 
 from tokensvc.endpoints.pages import HEADERS, SCOPE_MEANINGS, plain_host, plain_text, shortened, templates
-from tokensvc.protocol.user_code import shown
+from tokensvc.protocol.user_code import LONGEST_ENTRY, shown
 from tokensvc.tokens.kinds import DeviceRequest
 
 CODE: Final = templates.get_template("device_code.html")
@@ -27,12 +27,12 @@ class Form:
         return plain_host(urlsplit(self.issuer).netloc)
 
 
-def code_page(form: Form, *, user_code: str = "", link: str = "", status: int = 200, problem: str = "") -> HTMLResponse:
-    """Ask for the code on the device, filled in where the link has it. `link` is the request where it travels there."""
+def code_page(form: Form, *, entry: str = "", link: str = "", status: int = 200, problem: str = "") -> HTMLResponse:
+    """Ask for the code on the device. `entry` stands in the field; `link` is the request where that travels in it."""
     html = CODE.render(
         request=form.request,
         host=form.host,
-        user_code=shown(user_code) if user_code else "",
+        entry=shortened(entry, LONGEST_ENTRY),
         link=link,
         problem=problem,
     )
@@ -48,6 +48,7 @@ def consent_page(
         host=form.host,
         name=shortened(asked.client_name, 100),
         verified=asked.verified,
+        client_host=plain_host(asked.client_host),
         user_code=shown(asked.user_code),
         resource=plain_text(resource),
         scopes=[(plain_text(scope), SCOPE_MEANINGS.get(scope, "")) for scope in asked.scope.split()],

@@ -52,10 +52,11 @@ async def begin(
         user_code=new_user_code(),
         client=client.handle,
         client_name=client.name,
-        verified=client.verified,
+        verified=_is_proved(client),
         resource=resource.digest,
         scope=scope,
         exp=begun + LIFETIME,
+        client_host=client.host,
     )
     kept = await _keep(request, server, now) if devices.has_room(request.exp, now) else None
     offer = kept.offer if kept else request.offer
@@ -63,6 +64,11 @@ async def begin(
     if kept:
         return Begun(device_code, kept.user_code)
     return Begun(device_code, request.user_code, link=server.sealer.seal(request, now))
+
+
+def _is_proved(client: Client) -> bool:
+    """Whether the operator knows the app, and this was it: without a secret anyone can send its client_id (§5.6)."""
+    return client.verified and client.method != "none" and not client.may_be_public
 
 
 async def find(user_code: str, server: AuthorizationServer, now: int) -> DeviceRequest | None:

@@ -65,7 +65,7 @@ class Documents(Generic[Parsed]):
             if now < copy.fresh_until and copy.confirmed >= since:
                 return copy.value
         found = self._failure(url, now) or await self._fetched(url, now)
-        if isinstance(found, Unfetchable) and copy is not None and max(since, now - KEPT_FOR) <= copy.confirmed:
+        if isinstance(found, Unfetchable) and copy is not None and since <= copy.confirmed > now - KEPT_FOR:
             return copy.value
         if isinstance(found, Unfetchable | Refused):
             raise type(found)(*found.args)

@@ -1,6 +1,5 @@
 """Signed JWT assertions (RFC 7523 §3): what a client authenticates with, and what another issuer grants by."""
 
-import base64
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from tokensvc.ledger import Ledger, Spent
 from tokensvc.ledger.marks import MAX_AHEAD
 from tokensvc.outbound import Unfetchable
 from tokensvc.protocol.jwks import ALGORITHMS, Key, KeySource
+from tokensvc.tokens import base64url
 from tokensvc.tokens.kinds import digest
 
 LONGEST = 16_384
@@ -62,7 +62,7 @@ class _Registry(JWSRegistry):
     def get_alg(self, name: str) -> JWSAlgModel:
         if name not in ALGORITHMS:
             raise UnsupportedAlgorithmError("not supported")
-        # EdDSA with Ed25519 is what RFC 9864 calls Ed25519; the library warns of the old name, which others still use.
+        # The same by its old name, of which the library warns and which most clients use.
         return self.algorithms["Ed25519" if name == "EdDSA" else name]
 
 
@@ -153,7 +153,7 @@ def _claims(value: str, candidates: tuple[Key, ...]) -> dict[str, Any]:
 
 def _decoded(encoded: str) -> bytes:
     try:
-        return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+        return base64url.decode(encoded)
     except ValueError:
         raise BadAssertion("it is not base64url") from None
 

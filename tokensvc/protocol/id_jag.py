@@ -12,10 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from tokensvc.errors import SettingsError
 from tokensvc.identity import Identity, SignedIn, check_part, credential_of_subject, issuer_name
-from tokensvc.outbound import Unfetchable
-from tokensvc.outbound.fetch import Target
 from tokensvc.protocol.assertion import Assertion, BadAssertion
-from tokensvc.protocol.jwks import Jwks
+from tokensvc.protocol.jwks import Jwks, check_url
 
 GRANT_TYPE: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 PROFILE: Final = "urn:ietf:params:oauth:grant-profile:id-jag"
@@ -76,20 +74,18 @@ class _Entry(BaseModel):
         check_part(self.account)
         if self.role:
             check_part(self.role)
+        if self.jwks is not None and not Jwks.parse(self.jwks).keys:
+            raise ValueError("jwks has no key that could verify: a public one, of a kind and size that is supported")
         if self.jwks_uri:
-            _check_url(self.jwks_uri)
+            check_url(self.jwks_uri)
         return self
 
     def trusted(self) -> TrustedIssuer:
-        """Raises ValueError for keys that cannot be used."""
-        jwks = None if self.jwks is None else Jwks.parse(self.jwks)
-        if jwks is not None and not jwks.keys:
-            raise ValueError("its jwks has no key that could verify")
         mapping = (self.account, self.user_claim, self.role, self.role_claim)
         return TrustedIssuer(
             issuer=self.issuer,
             name=issuer_name(self.issuer, *mapping),
-            jwks=jwks,
+            jwks=None if self.jwks is None else Jwks.parse(self.jwks),
             jwks_uri=self.jwks_uri,
             account=self.account,
             user_claim=self.user_claim,
@@ -111,10 +107,8 @@ def parse_issuers(text: str, own: str) -> dict[str, TrustedIssuer]:
         problem = error.errors(include_input=False, include_url=False, include_context=False)[0]
         where = ".".join(str(part) for part in problem["loc"])
         raise SettingsError(_VARIABLE, f"has an entry that is refused ({where}: {problem['msg']})", remedy) from None
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         raise SettingsError(_VARIABLE, "is not a JSON list", remedy) from None
-    except (ValueError, RecursionError) as error:
-        raise SettingsError(_VARIABLE, f"has an entry that is refused: {error}", remedy) from None
     by_issuer = {trusted.issuer: trusted for trusted in issuers}
     if len(by_issuer) < len(issuers):
         raise SettingsError(_VARIABLE, "lists an issuer twice", "Give every issuer one entry")
@@ -128,11 +122,3 @@ def _part(value: Any, name: str) -> str:
     if not isinstance(value, str):
         raise ValueError(f"it names no {name}")
     return check_part(value)
-
-
-def _check_url(url: str) -> None:
-    """Raises ValueError."""
-    try:
-        Target.parse(url)
-    except Unfetchable as error:
-        raise ValueError(f"jwks_uri: {error}") from None

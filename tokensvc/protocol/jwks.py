@@ -10,15 +10,17 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from tokensvc.outbound import Unfetchable
 from tokensvc.outbound.documents import Documents
 from tokensvc.outbound.fetch import Outbound, Target
+from tokensvc.tokens import base64url
 
 ALGORITHMS: Final[Mapping[str, tuple[str, str]]] = {
     "RS256": ("RSA", ""),
     "PS256": ("RSA", ""),
     "ES256": ("EC", "P-256"),
     "ES384": ("EC", "P-384"),
+    "Ed25519": ("OKP", "Ed25519"),
     "EdDSA": ("OKP", "Ed25519"),
 }
-"""Asymmetric ones alone, each with the key type and curve that it takes (RFC 7518 §3.1, RFC 8037 §3.1)."""
+"""Asymmetric ones alone, each with the key type and curve that it takes (RFC 7518 §3.1, RFC 9864 §2, RFC 8037 §3.1)."""
 LARGEST = 65_536
 """A document with keys, in bytes."""
 ASK_AGAIN = 60_000
@@ -133,10 +135,14 @@ def _import(kty: str, members: dict[str, Any]) -> Key | None:
         return None
     try:
         if kty == "RSA":
-            rsa = RSAKey.import_key(members)
-            numbers = rsa.public_key.public_numbers()
-            strong = numbers.n.bit_length() in _RSA_BITS and numbers.e.bit_length() in _EXPONENT_BITS
-            return rsa if strong else None
+            # Before it is imported: the library would write a warning of a short one to standard error.
+            strong = _bits(members["n"]) in _RSA_BITS and _bits(members["e"]) in _EXPONENT_BITS
+            return RSAKey.import_key(members) if strong else None
         return ECKey.import_key(members) if kty == "EC" else OKPKey.import_key(members)
     except (JoseError, ValueError):
         return None
+
+
+def _bits(number: str) -> int:
+    """The length of a number in base64url (RFC 7518 §2)."""
+    return int.from_bytes(base64url.decode(number)).bit_length()

@@ -113,8 +113,8 @@ class JwtAccessTokens:
 
     def _token(self, payload: dict[str, Any]) -> AccessToken:
         """Raises Unsealable, ValueError, LookupError or TypeError for what no release has signed."""
-        if payload["iss"] != self._issuer:
-            raise ValueError("another issuer's")
+        if payload["iss"] != self._issuer or not isinstance(payload["aud"], str) or not isinstance(payload["jti"], str):
+            raise ValueError("another issuer's, or of another shape")
         claims = {name: value for name, value in payload.items() if len(name) == 1}
         claims |= {
             "f": payload["family"],

@@ -110,7 +110,7 @@ class _Entry(BaseModel):
         if self.identity is None:
             return None
         keys = json.dumps(self.jwks, sort_keys=True) if self.jwks is not None else self.jwks_uri
-        proof = (self.client_secret_hash or keys or "").lower()
+        proof = (self.client_secret_hash or "").lower() or keys or ""
         return SignedIn(parse_identity(self.identity), credential_of_client(self.client_id, proof))
 
     def client(self, lifetimes: Lifetimes) -> Client:

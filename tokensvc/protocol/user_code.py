@@ -19,8 +19,8 @@ def new_user_code() -> str:
 
 
 def shown(code: str) -> str:
-    """In two halves, which are easier to read and to compare."""
-    return f"{code[: LENGTH // 2]}-{code[LENGTH // 2 :]}"
+    """In two halves, which are easier to read and to compare; nothing for no code."""
+    return f"{code[: LENGTH // 2]}-{code[LENGTH // 2 :]}" if code else ""
 
 
 def read(entry: str) -> str:

@@ -40,15 +40,21 @@ class Refusal:
         return {"error": self.error or "invalid_token", "error_description": self.description}
 
 
-def challenge(metadata_url: str, scopes: Sequence[str] = (), error: str = "", description: str = "") -> str:
-    """The value of WWW-Authenticate. No part of it holds a quote: all are ours, or were checked when configured."""
+def challenge(
+    metadata_url: str, scopes: Sequence[str] = (), error: str = "", description: str = "", algs: str = ""
+) -> str:
+    """The value of WWW-Authenticate. No part of it holds a quote: all are ours, or were checked when configured.
+
+    With the algorithms of proofs it asks for a token that is bound to a key (RFC 9449 §7.1).
+    """
     parts = {
         "error": error,
         "error_description": description,
         "scope": " ".join(scopes),
         "resource_metadata": metadata_url,
+        "algs": algs,
     }
-    return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in parts.items() if value)
+    return ("DPoP " if algs else "Bearer ") + ", ".join(f'{name}="{value}"' for name, value in parts.items() if value)
 
 
 async def refuse(scope: Scope, send: Send, refusal: Refusal) -> None:

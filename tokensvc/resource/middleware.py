@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Sequence
+from typing import Any, Literal
 
 from starlette.authentication import AuthCredentials
 from starlette.exceptions import HTTPException
@@ -14,11 +16,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tokensvc.resource.answers import Refusal, answer, challenge, refuse
 from tokensvc.resource.protected_resource import UnknownOrigin
 from tokensvc.resource.service import Unavailable
-from tokensvc.resource.token import AccessToken
+from tokensvc.resource.token import AccessToken, NotProved
 from tokensvc.resource.verifier import IntrospectionVerifier
 
 _SCOPE = re.compile(r"[!#-\[\]-~]+")
 _METADATA_URL = "tokensvc.resource.metadata_url"
+_EVERYWHERE = "tokensvc.resource.scopes"
+_ALGS = "tokensvc.resource.algs"
+"""Where a connection's scope says what the middleware found, which OAuth scopes it needs of every token, and with which
+algorithms the caller may prove its key, empty for a bearer."""
 _SHARED = {"Access-Control-Allow-Origin": "*"}
 _CACHED = _SHARED | {"Cache-Control": "public, max-age=300"}
 _PREFLIGHT = _SHARED | {
@@ -35,7 +41,9 @@ class BearerAuth:
 
     Every token needs all `scopes`. With `pass_others`, a request without one of the service's tokens goes on untouched
     to a check of the application's own, such as API keys; what that answers with 401 is given the way to a token.
-    A bearer with the service's prefix never goes on unless it is active. A verifier of None switches all of it off.
+    A token with the service's prefix never goes on unless it is active. One that is bound to a key is no bearer and has
+    to come with a proof (RFC 9449 §7); with `dpop="required"` there are no others, and with `"off"` it never goes on. A
+    verifier of None switches all of it off.
     """
 
     def __init__(
@@ -45,6 +53,7 @@ class BearerAuth:
         *,
         scopes: Sequence[str] = (),
         pass_others: bool = False,
+        dpop: Literal["optional", "required", "off"] = "optional",
     ) -> None:
         if not all(_SCOPE.fullmatch(scope) for scope in scopes):
             raise ValueError("a scope is printable ASCII without spaces, quotes and backslashes (RFC 6749 §3.3)")
@@ -53,6 +62,7 @@ class BearerAuth:
         self._scopes = tuple(scopes)
         self._needed = frozenset(scopes)
         self._pass_others = pass_others
+        self._dpop = dpop
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         verifier = self._verifier
@@ -61,49 +71,85 @@ class BearerAuth:
             return
         try:
             # First, so that what nobody can be told the way to is refused before anything else.
-            scope[_METADATA_URL] = metadata_url = verifier.resource.metadata_url(scope)
+            scope[_METADATA_URL] = verifier.resource.metadata_url(scope)
+            scope[_EVERYWHERE] = self._scopes
         except UnknownOrigin:
             await refuse(scope, send, Refusal("invalid_request", "the request names no host"))
             return
         if scope["type"] == "http" and scope["path"] == verifier.resource.metadata_path:
             await self._metadata(verifier, scope, send)
             return
-        credentials = _bearers(scope)
-        if any(map(verifier.recognises, credentials)):
-            refusal = await self._enter(verifier, scope, credentials, metadata_url)
+        credentials = _credentials(scope)
+        scope[_ALGS] = self._algs(verifier, {scheme for scheme, _ in credentials})
+        if any(verifier.recognises(value) for _, value in credentials):
+            refusal = await self._enter(verifier, scope, credentials)
             await (refuse(scope, send, refusal) if refusal else self._app(scope, receive, send))
         elif self._pass_others:
-            await self._app(scope, receive, _with_challenge(send, challenge(metadata_url, self._scopes)))
+            await self._app(scope, receive, _with_challenge(send, self._challenge(scope)))
         else:
-            await refuse(scope, send, self._stranger(bool(credentials), metadata_url))
+            await refuse(scope, send, self._stranger(bool(credentials), scope))
+
+    def _algs(self, verifier: IntrospectionVerifier, schemes: set[str]) -> str:
+        """What proofs may be signed with, for whoever has to prove something or tried to."""
+        wanted = self._dpop == "required" or (self._dpop == "optional" and "dpop" in schemes)
+        return verifier.proofs.algorithms if wanted else ""
 
     async def _enter(
-        self, verifier: IntrospectionVerifier, scope: Scope, credentials: list[str], metadata_url: str
+        self, verifier: IntrospectionVerifier, scope: Scope, credentials: list[tuple[str, str]]
     ) -> Refusal | None:
         """Why a request with one of the service's tokens may not go on; where it may, the scope says who came."""
         if len(credentials) > 1:
             return Refusal("invalid_request", "the request has several credentials")
+        scheme, value = credentials[0]
         try:
-            token = await verifier.verify(credentials[0])
+            token = await verifier.find(value)
+            if token is None:
+                return self._invalid(scope)
+            refusal = self._check_proof(verifier, scope, scheme, value, token)
         except Unavailable as error:
             return _unavailable(error)
-        if token is None:
-            return self._invalid(metadata_url)
+        if refusal is not None:
+            return refusal
         if not self._needed <= token.scopes:
-            return _insufficient(metadata_url, self._scopes)
+            return _insufficient(scope, self._scopes)
         scope["user"], scope["auth"] = token, AuthCredentials(sorted(token.scopes))
         return None
 
-    def _stranger(self, has_credential: bool, metadata_url: str) -> Refusal:
+    def _check_proof(
+        self, verifier: IntrospectionVerifier, scope: Scope, scheme: str, value: str, token: AccessToken
+    ) -> Refusal | None:
+        """A token that is bound to a key comes as that, and with a proof; any other as a bearer (RFC 9449 §7.1)."""
+        if not token.jkt and scheme == "bearer" and self._dpop != "required":
+            return None
+        if self._dpop == "off":
+            return self._invalid(scope, "the access token is bound to a key, and no proof of one is taken here")
+        if not token.jkt:
+            return self._invalid(scope, "the access token is not bound to a key")
+        scope[_ALGS] = verifier.proofs.algorithms
+        if scheme != "dpop":
+            return self._invalid(scope, "the access token is bound to a key, and is no bearer")
+        try:
+            url = verifier.resource.request_url(scope, token.aud)
+            proofs = _values(scope, b"dpop")
+            method = scope.get("method", "GET")  # A websocket begins with one.
+            verifier.proofs.check(token, value, proofs, method, url, epoch=time.time(), now=time.monotonic())
+        except NotProved as error:
+            return self._invalid(scope, f"the DPoP proof is not valid: {error}", "invalid_dpop_proof")
+        return None
+
+    def _stranger(self, has_credential: bool, scope: Scope) -> Refusal:
         """Without a credential there is nothing that could be wrong (RFC 6750 §3.1)."""
         if has_credential:
-            return self._invalid(metadata_url)
-        return Refusal("", "an access token is needed", challenge(metadata_url, self._scopes))
+            return self._invalid(scope)
+        return Refusal("", "an access token is needed", self._challenge(scope))
 
-    def _invalid(self, metadata_url: str) -> Refusal:
-        description = "the access token is not valid"
-        way = challenge(metadata_url, self._scopes, "invalid_token", description)
-        return Refusal("invalid_token", description, way)
+    def _invalid(
+        self, scope: Scope, description: str = "the access token is not valid", error: str = "invalid_token"
+    ) -> Refusal:
+        return Refusal(error, description, self._challenge(scope, error, description))
+
+    def _challenge(self, scope: Scope, error: str = "", description: str = "") -> str:
+        return challenge(scope[_METADATA_URL], self._scopes, error, description, scope[_ALGS])
 
     async def _metadata(self, verifier: IntrospectionVerifier, scope: Scope, send: Send) -> None:
         """RFC 9728 §3, for clients that are web pages too."""
@@ -111,12 +157,20 @@ class BearerAuth:
         if method in ("GET", "HEAD"):
             # What hangs on the headers of a request is for nobody else.
             headers = _CACHED if verifier.resource.configured else _SHARED | {"Cache-Control": "no-store"}
-            await answer(send, 200, verifier.resource.metadata(scope, self._scopes), headers)
+            document = verifier.resource.metadata(scope, self._scopes) | self._dpop_metadata(verifier)
+            await answer(send, 200, document, headers)
         elif method == "OPTIONS":
             await answer(send, 204, None, _PREFLIGHT)
         else:
             error = {"error": "method_not_allowed", "error_description": "method not allowed"}
             await answer(send, 405, error, _SHARED | {"Allow": "GET, HEAD, OPTIONS"})
+
+    def _dpop_metadata(self, verifier: IntrospectionVerifier) -> dict[str, Any]:
+        """RFC 9728 §2."""
+        if self._dpop == "off":
+            return {}
+        algs = {"dpop_signing_alg_values_supported": verifier.proofs.algorithms.split()}
+        return algs | ({"dpop_bound_access_tokens_required": True} if self._dpop == "required" else {})
 
 
 class AnswerUnavailable:
@@ -142,21 +196,27 @@ class AnswerUnavailable:
 
 
 def require(connection: HTTPConnection, *scopes: str) -> AccessToken:
-    """The caller's token, which has these scopes. HTTPException 401 or 403 with the challenge that says so."""
+    """The caller's token, which has these scopes. HTTPException 401 or 403 with the challenge that says so.
+
+    The challenge names all that the request needs, those of the middleware too: a client that asks for no more than it
+    is told must not lose what it had (RFC 6750 §3.1).
+    """
     metadata_url = connection.scope.get(_METADATA_URL, "")
+    scopes = tuple(dict.fromkeys((*connection.scope.get(_EVERYWHERE, ()), *scopes)))
     token = connection.scope.get("user")
     if not isinstance(token, AccessToken):
-        headers = {"WWW-Authenticate": challenge(metadata_url, scopes)} if metadata_url else {}
+        algs = connection.scope.get(_ALGS, "")
+        headers = {"WWW-Authenticate": challenge(metadata_url, scopes, algs=algs)} if metadata_url else {}
         raise HTTPException(401, "an access token is needed", headers)
     if not token.scopes.issuperset(scopes):
-        refusal = _insufficient(metadata_url, scopes)
+        refusal = _insufficient(connection.scope, scopes)
         raise HTTPException(refusal.status, refusal.description, refusal.all_headers)
     return token
 
 
-def _insufficient(metadata_url: str, scopes: Sequence[str]) -> Refusal:
+def _insufficient(scope: Scope, scopes: Sequence[str]) -> Refusal:
     description = "the access token lacks a scope"
-    way = challenge(metadata_url, scopes, "insufficient_scope", description)
+    way = challenge(scope.get(_METADATA_URL, ""), scopes, "insufficient_scope", description, scope.get(_ALGS, ""))
     return Refusal("insufficient_scope", description, way)
 
 
@@ -167,15 +227,19 @@ def _unavailable(error: Unavailable) -> Refusal:
     return Refusal("temporarily_unavailable", "the access token cannot be checked now", headers=headers)
 
 
-def _bearers(scope: Scope) -> list[str]:
-    """What every Authorization header brings, of a bearer its credential: there should be one (RFC 9110 §5.3)."""
+def _credentials(scope: Scope) -> list[tuple[str, str]]:
+    """Scheme and value of every Authorization header, of what is no token none. There should be one (RFC 9110 §5.3)."""
     found = []
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            parts = value.decode("latin-1").split(None, 1)
-            is_bearer = len(parts) == 2 and parts[0].lower() == "bearer"
-            found.append(parts[1].strip() if is_bearer else "")
+    for value in _values(scope, b"authorization"):
+        parts = value.split(None, 1)
+        scheme = parts[0].lower() if parts else ""
+        is_token = len(parts) == 2 and scheme in ("bearer", "dpop")
+        found.append((scheme, parts[1].strip() if is_token else ""))
     return found
+
+
+def _values(scope: Scope, wanted: bytes) -> list[str]:
+    return [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
 
 
 def _with_challenge(send: Send, value: str) -> Send:

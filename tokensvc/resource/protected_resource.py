@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 LOOPBACK = ("127.0.0.0/8", "::1")
@@ -61,6 +62,14 @@ class ProtectedResource:
         if scheme not in ("http", "https") or not _HOST.fullmatch(host):
             raise UnknownOrigin
         return f"{scheme}://{host.lower()}"
+
+    def request_url(self, scope: Mapping[str, Any], aud: str) -> str:
+        """The URL of a request as its client knows it, without a query, for the checked audience of its token.
+
+        The origin is that of the audience, since what Host says anybody can write.
+        """
+        path = scope.get("raw_path") or quote(scope["path"]).encode()
+        return f"{_origin(aud)}{path.decode('latin-1')}"
 
     def metadata_url(self, scope: Mapping[str, Any]) -> str:
         """RFC 9728 §3.1: the well-known part stands between the host and the path. Raises UnknownOrigin."""

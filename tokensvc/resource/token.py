@@ -10,12 +10,17 @@ from typing import Any
 _TEXTS = ("iss", "aud", "sub", "account", "user", "role", "client_id", "jti", "family")
 
 
+class NotProved(Exception):
+    """A request does not come from the holder of the key that its token is bound to. The text is for its sender."""
+
+
 @dataclass(frozen=True, slots=True)
 class AccessToken:
     """Whom a token stands for and what it may do. The token itself is not in it, so that it may stand in a log.
 
     `sub` is `account/user`, each percent-encoded; `exp` is in seconds since the epoch; `client_id` is the client's
-    handle; `claims` is the whole answer. It is what Starlette calls a user, too.
+    handle; `jkt` is the thumbprint of the key that it is bound to (RFC 9449 §6.2), empty for a bearer; `claims` is the
+    whole answer. It is what Starlette calls a user, too.
     """
 
     iss: str
@@ -31,6 +36,7 @@ class AccessToken:
     scope: str
     scopes: frozenset[str] = field(repr=False)
     claims: Mapping[str, Any] = field(repr=False, compare=False)
+    jkt: str = ""
 
     @classmethod
     def parse(cls, answer: Mapping[str, Any]) -> AccessToken:
@@ -41,8 +47,9 @@ class AccessToken:
         exp, scope = answer.get("exp"), answer.get("scope")
         if type(exp) is not int or not isinstance(scope, str):
             raise ValueError("exp or scope is missing")
-        claims = MappingProxyType(dict(answer))
-        return cls(exp=exp, scope=scope, scopes=frozenset(scope.split()), claims=claims, **texts)  # type: ignore[arg-type]
+        named: dict[str, Any] = texts
+        claims, jkt = MappingProxyType(dict(answer)), _thumbprint(answer)
+        return cls(exp=exp, scope=scope, scopes=frozenset(scope.split()), claims=claims, jkt=jkt, **named)
 
     @property
     def is_authenticated(self) -> bool:
@@ -55,3 +62,14 @@ class AccessToken:
     @property
     def identity(self) -> str:
         return self.sub
+
+
+def _thumbprint(answer: Mapping[str, Any]) -> str:
+    """Raises ValueError where the token is bound in a way that is not known here: as a bearer it would be anyone's."""
+    if "cnf" not in answer and answer.get("token_type") != "DPoP":
+        return ""
+    cnf = answer.get("cnf")
+    jkt = cnf.get("jkt") if isinstance(cnf, Mapping) and len(cnf) == 1 else None
+    if not isinstance(jkt, str) or not jkt:
+        raise ValueError("what the token is bound to is unknown")
+    return jkt

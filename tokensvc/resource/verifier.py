@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import httpx
 
@@ -17,6 +18,9 @@ from tokensvc.resource.presented import Recogniser
 from tokensvc.resource.protected_resource import LOOPBACK, ProtectedResource, is_url
 from tokensvc.resource.service import Page, Service, Unavailable
 from tokensvc.resource.token import AccessToken
+
+if TYPE_CHECKING:
+    from tokensvc.resource.proof import Proofs
 
 LONGEST_TTL = 60.0
 """Seconds: a token that was revoked works this long at most, whatever becomes of the denylist."""
@@ -65,6 +69,7 @@ class IntrospectionVerifier:
         self._cache = Cache(ttl, most)
         self._recogniser = Recogniser(prefix, self.resource.issuer)
         self._flights: dict[bytes, asyncio.Task[AccessToken | None]] = {}
+        self.proofs = _proofs()
         self._denylist = denylist
         self._listening: asyncio.Task[None] | None = None
 
@@ -73,7 +78,18 @@ class IntrospectionVerifier:
         return self._recogniser.recognises(credential)
 
     async def verify(self, token: str) -> AccessToken | None:
-        """The token if it is active for this resource, None if it is not. Raises Unavailable."""
+        """The token if it is active for this resource and a bearer may use it, None if not. Raises Unavailable.
+
+        One that is bound to a key is for whoever proves to have that, which is the middleware's to see (RFC 9449 §7).
+        """
+        found = await self.find(token)
+        return None if found is None or found.jkt else found
+
+    async def find(self, token: str) -> AccessToken | None:
+        """The token if it is active for this resource, None if it is not. Raises Unavailable.
+
+        Of one with a `jkt` the caller has to see a proof.
+        """
         key = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
         if kept := self._cache.get(key, time.monotonic()):
             return kept.token
@@ -124,3 +140,10 @@ class IntrospectionVerifier:
             # What is being asked was asked before this: let nobody join who comes after it.
             self._flights.clear()
             self._cache.drop(page.entries, time.monotonic())
+
+
+def _proofs() -> Proofs:
+    """Loaded here, so that to import the kit loads no cryptography."""
+    from tokensvc.resource.proof import Proofs
+
+    return Proofs()

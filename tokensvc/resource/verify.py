@@ -26,8 +26,11 @@ from tokensvc.resource.verifier import IntrospectionVerifier
 
 
 def application(verifier: IntrospectionVerifier, scopes: list[str], pass_others: bool = False) -> Starlette:
-    """With `pass_others`, whoever brings none of the service's tokens is let through without a name."""
-    guard = Middleware(BearerAuth, verifier=verifier, scopes=scopes, pass_others=pass_others)
+    """With `pass_others`, whoever brings none of the service's tokens is let through without a name.
+
+    A token that is bound to a key is refused: its proof is of the request that the proxy got, which is not this one.
+    """
+    guard = Middleware(BearerAuth, verifier=verifier, scopes=scopes, pass_others=pass_others, dpop="off")
     return Starlette(routes=[Route("/verify", _verify)], middleware=[guard])
 
 

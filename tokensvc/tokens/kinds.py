@@ -197,7 +197,7 @@ class DeviceRequest(Artefact):
     """What a device asks a person for: in the ledger under its user code, or in the link where that has no room.
 
     `family` names the grant that comes of it, whoever approves it, so that it is redeemed once. `user_code` is what the
-    device shows, `offer` as in DeviceCode.
+    device shows, `offer` as in DeviceCode, and `client_host` as in AuthorizationRequest.
     """
 
     kind: ClassVar[str] = "dr"
@@ -212,6 +212,7 @@ class DeviceRequest(Artefact):
     resource: str = claim("o")
     scope: str = claim("s")
     exp: int = claim("e")
+    client_host: str = claim("i", "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,11 @@ TOLERANCE = 1_000
 """How far a clock may be off the others', in milliseconds, before it is worth a word."""
 PAIR = 2
 _NOT_BY_DIGEST = frozenset(
-    map(variable_name, ("issuer", "keys", "client_keys", "ledger", "peers", "peers_bootstrap", "trusted_proxies"))
+    variable_name(name)
+    for name in (
+        *("issuer", "keys", "client_keys", "signing_keys"),
+        *("ledger", "peers", "peers_bootstrap", "trusted_proxies"),
+    )
 )
 """Settings that are compared in another way, and those that may rightly differ."""
 _SECRET = frozenset(

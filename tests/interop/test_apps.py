@@ -1,0 +1,168 @@
+"""Apps as they are published, against a protected MCP server: each prints a URL, and a person follows it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Thread
+from typing import IO, Any
+
+import httpx
+import pytest
+
+from tests import parts
+from tests.interop.deployment import Deployment, deployed
+from tests.interop.person import Person
+from tests.replica import SECONDS, TLS, wait_until
+
+pytestmark = pytest.mark.needs("node")
+PACKAGES = parts.NODE_FOLDER / "node_modules"
+GUIDE = (Path(__file__).parents[2] / "docs" / "connect.md").read_text(encoding="utf-8")
+CODEX = "@openai/codex/bin/codex.js"
+INSPECTOR = "@modelcontextprotocol/inspector/clients/launcher/build/index.js"
+MCP_REMOTE = "mcp-remote/dist/proxy.js"
+LIFETIME = 1
+"""Seconds that an access token lives here: whoever starts again has to refresh."""
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Without client metadata documents: those of the apps lie on the internet."""
+    settings = {"access_ttl": str(LIFETIME), "cimd": "off"}
+    with deployed(tmp_path_factory.mktemp("mcp"), "sqlite:///ledger.db", "/auth", **settings) as started:
+        yield started
+
+
+@dataclass
+class Machine:
+    """Where a person has apps installed: a home directory, and a browser that each app is told to use."""
+
+    deployment: Deployment
+    home: Path
+    signed_in: int = 0
+    printed: list[str] = field(default_factory=list)
+
+    def start(self, script: str, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        node = parts.path("node")
+        own = {"HOME": str(self.home), "BROWSER": "true", "PATH": f"{Path(node).parent}:{os.environ['PATH']}"}
+        command = [node, str(PACKAGES / script), *arguments]
+        # Without a desktop: the browser is this person.
+        inherited = {name: value for name, value in os.environ.items() if "DISPLAY" not in name}
+        pipe, environment = subprocess.PIPE, inherited | own | variables
+        return subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment, cwd=self.home
+        )
+
+    def run(self, script: str, *arguments: str, **variables: str) -> str:
+        """Run an app to its end, signing in where it asks to; what it wrote to standard output."""
+        with self.start(script, *arguments, **variables) as app:
+            assert app.stdin
+            assert app.stdout
+            app.stdin.close()
+            talk = self.follow(app.stderr)
+            output = "".join(self.lines(app.stdout))
+            talk.join(SECONDS)
+        assert app.returncode == 0, "".join(self.printed)
+        return output
+
+    def guided(self, command: str) -> list[str]:
+        """What the guide gives a command as its arguments, with the address of this deployment's server."""
+        line = re.search(rf"^{re.escape(command)} (.*)$", GUIDE, re.MULTILINE)
+        assert line, f"the guide has no {command}"
+        return shlex.split(line[1].replace("https://mcp.example.com/mcp", self.deployment.server.url))
+
+    def follow(self, stream: IO[str] | None) -> Thread:
+        """Read what an app says, beside whatever else it does."""
+        assert stream
+        reader = Thread(target=lambda: list(self.lines(stream)), daemon=True)
+        reader.start()
+        return reader
+
+    def lines(self, stream: IO[str]) -> Iterator[str]:
+        """What comes, line by line; the person opens each authorization URL in it."""
+        for line in stream:
+            self.printed.append(line)
+            if match := re.search(rf"{re.escape(self.deployment.replica.url)}/authorize\?\S+", line):
+                self.signed_in += 1
+                httpx.get(Person().open(match[0]), timeout=SECONDS, verify=TLS).raise_for_status()
+            yield line
+
+
+@pytest.fixture
+def machine(deployment: Deployment, tmp_path: Path) -> Machine:
+    return Machine(deployment, tmp_path)
+
+
+@pytest.mark.verifies("mcp-remote", "discovery, registration, PKCE, a tool call, refreshing")
+def test_mcp_remote_signs_in_once_and_refreshes_when_it_is_started_again(machine: Machine) -> None:
+    first = whoami_by_mcp_remote(machine)
+    assert (first["subject"], machine.signed_in) == ("acme/ada", 1)
+    wait_for_expiry()
+    assert whoami_by_mcp_remote(machine) == first
+    assert machine.signed_in == 1
+
+
+@pytest.mark.verifies("MCP Inspector", "its command line: discovery, registration, PKCE, a tool call, refreshing")
+def test_mcp_inspector_signs_in_once_and_refreshes_when_it_is_started_again(machine: Machine) -> None:
+    first = whoami_by_inspector(machine)
+    assert (first["subject"], machine.signed_in) == ("acme/ada", 1)
+    wait_for_expiry()
+    assert whoami_by_inspector(machine, "--stored-auth-only") == first
+    assert machine.signed_in == 1
+
+
+@pytest.mark.verifies("Codex", "`codex mcp add`: discovery, registration, PKCE, tokens")
+def test_codex_signs_in_when_a_server_is_added(machine: Machine) -> None:
+    home = machine.home / "codex"
+    home.mkdir()
+    added = machine.run(CODEX, *machine.guided("codex"), CODEX_HOME=str(home))
+    assert (machine.signed_in, "Successfully logged in" in added) == (1, True)
+    (listed,) = json.loads(machine.run(CODEX, "mcp", "list", "--json", CODEX_HOME=str(home)))
+    assert (listed["transport"]["url"], listed["auth_status"]) == (machine.deployment.server.url, "o_auth")
+
+
+def whoami_by_mcp_remote(machine: Machine) -> dict[str, str]:
+    """Start it as a local MCP server, the way an app without remote ones does, and call the tool through it."""
+    asked = {
+        "initialize": {
+            "protocolVersion": "2025-06-18",
+            "capabilities": {},
+            "clientInfo": {"name": "tests", "version": "1"},
+        },
+        "tools/call": {"name": "whoami", "arguments": {}},
+    }
+    with machine.start(MCP_REMOTE, machine.deployment.server.url) as app:
+        talk = machine.follow(app.stderr)
+        assert app.stdin
+        assert app.stdout
+        answer: dict[str, Any] = {}
+        for number, (method, params) in enumerate(asked.items()):
+            message = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+            app.stdin.write(json.dumps(message) + "\n")
+            app.stdin.flush()
+            answer = json.loads(app.stdout.readline())
+        app.terminate()
+        talk.join(SECONDS)
+    facts: dict[str, str] = answer["result"]["structuredContent"]
+    return facts
+
+
+def whoami_by_inspector(machine: Machine, *options: str) -> dict[str, str]:
+    # Of an option that comes twice, the later one counts.
+    command = [*machine.guided("npx @modelcontextprotocol/inspector --cli"), "--method", "tools/call"]
+    variables = {"MCP_AUTO_OPEN_ENABLED": "true", "MCP_INSPECTOR_SECRET_STORE": "file"}
+    output = machine.run(INSPECTOR, "--cli", *command, "--tool-name", "whoami", *options, **variables)
+    facts: dict[str, str] = json.loads(output[output.index("{") :])["structuredContent"]
+    return facts
+
+
+def wait_for_expiry() -> None:
+    """A resource server may call a token active until the second ends in which it expires."""
+    wait_until(time.time() + LIFETIME + 1)
