@@ -11,7 +11,7 @@ bin := .venv/bin
 pip := $(bin)/python -m pip --no-input --disable-pip-version-check -qq
 checked := $(wildcard tokensvc tests benchmarks docs/examples)
 
-.PHONY: help run demo test soak lint bench readme lock clean
+.PHONY: help run demo test matrix soak lint bench readme lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -30,6 +30,9 @@ test: .venv/test ## get the parts that tests need, then lint, types, import cont
 	$(bin)/coverage run -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 	@$(bin)/coverage combine -q
 	$(bin)/coverage report
+
+matrix: .venv/test ## every combination of clients, grants, ledgers and token formats, of which `make test` runs some
+	MATRIX=whole $(bin)/python -m pytest -q tests/matrix
 
 soak: .venv/test ## for longer: a million mutated tokens, 25,000 hostile requests, 5,000 simulated fleets, one under twenty times the load
 	MUTATIONS=1000000 FUZZ_REQUESTS=25000 $(bin)/python -m pytest --timeout 3600 tests/fuzz tests/tokens/test_mutations.py

@@ -36,12 +36,11 @@ class Device:
         return str(self.answer["user_code"])
 
     def poll(self, at: str = "", **changes: str) -> httpx.Response:
-        form = {
-            "grant_type": DEVICE_CODE,
-            "client_id": self.client.client_id,
-            "device_code": self.answer.get("device_code", ""),
-        }
-        return self.client.http.post(f"{at or self.client.url}/token", data=form | changes)
+        """Ask for tokens, at another replica where one is given."""
+        form = {"grant_type": DEVICE_CODE, "device_code": self.answer.get("device_code", "")} | changes
+        if at:
+            return self.client.http.post(f"{at}/token", data={"client_id": self.client.client_id} | form)
+        return self.client.token(**form)
 
     def outcome(self, at: str = "") -> str:
         """The error that the device polls, empty for tokens."""

@@ -53,6 +53,11 @@ PROMISES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "one peer that is down stops nobody",
         ),
     },
+    "other one-use ids": {
+        "memory": ("at most once",),
+        "sqlite": ("the same, on every replica",),
+        "peers": ("at most once where the news have come",),
+    },
     "restart": {
         "memory": ("everything ends but registrations",),
         "sqlite": ("nothing is lost", "a lost or restored file is noticed"),

@@ -11,9 +11,11 @@ import sys
 from contextlib import redirect_stdout
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import jwt
 import pytest
 from pydantic import SecretStr
 from starlette.routing import Route
@@ -39,6 +41,9 @@ DEFAULTS = {
     "ISSUER": None,
     "KEYS": None,
     "CLIENT_KEYS": None,
+    "ACCESS_TOKEN_FORMAT": "sealed",
+    "SIGNING_KEYS": "",
+    "SIGNING_ALG": "ES256",
     "LEDGER": "sqlite:///tokensvc.db",
     "PEERS": "",
     "PEERS_BOOTSTRAP": False,
@@ -54,6 +59,9 @@ DEFAULTS = {
     "CLIENTS": "[]",
     "ID_JAG_ISSUERS": "[]",
     "REGISTRATION": "open",
+    "DEVICE_AUTHORIZATION": "off",
+    "CIMD": "*",
+    "FETCH_NETWORKS": "",
     "REDIRECT_HOSTS": "",
     "CODE_TTL": 60,
     "ACCESS_TTL": 3600,
@@ -69,6 +77,7 @@ DEFAULTS = {
 SECRETS = {
     "KEYS",
     "CLIENT_KEYS",
+    "SIGNING_KEYS",
     "DENYLIST",
     "API_KEYS",
     "INTROSPECTION_TOKENS",
@@ -136,7 +145,8 @@ def test_every_command_in_an_example_exists(path: Path) -> None:
 
 
 def test_the_table_of_endpoints_and_the_routes_agree(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in replica.settings("memory://", 8000).items():
+    everything = {"signing_keys": replica.ring_entry("s1"), "device_authorization": "on"}
+    for name, value in replica.settings("memory://", 8000, **everything).items():
         monkeypatch.setenv(name, value)
     routes = app.build(settings.load()).routes
     mounted = {
@@ -289,3 +299,18 @@ def _events(source: str) -> list[tuple[str, str]]:
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in levels
         if call.args and isinstance(call.args[0], ast.Constant) and isinstance(call.args[0].value, str)
     ]
+
+
+def test_the_python_example_of_a_verifier_lets_in_a_token_of_ours(tmp_path: Path) -> None:
+    """That of docs/jwt-access-tokens.md as it stands."""
+    (example,) = blocks(page("docs/jwt-access-tokens.md"), "python")
+    port = free_port()
+    ring = replica.ring_entry("s1")
+    environment = replica.settings("memory://", port, access_token_format="jwt", signing_keys=ring)
+    with Replica(environment, port, directory=tmp_path) as running:
+        issued = Client(running.url).sign_in()
+        namespace: dict[str, Any] = {"ISSUER": running.url, "RESOURCE": running.url}
+        exec(example, namespace)  # noqa: S102  # it is our own page
+        assert namespace["verify"](issued.access)["sub"] == "acme/ada"
+        with pytest.raises(jwt.PyJWTError):
+            namespace["verify"](f"{issued.access[:-8]}AAAAAAAA")

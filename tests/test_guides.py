@@ -102,6 +102,12 @@ def test_the_listed_redirect_hosts_let_the_named_apps_in_and_nobody_else() -> No
             policy.check(RedirectUri.parse(stranger))
 
 
+def test_the_apps_that_bring_a_document_are_named() -> None:
+    paragraph = CONNECT.partition("**Apps that bring a document.**")[2].partition("\n\n")[0]
+    for app in known.ALL:
+        assert (app.name in paragraph) == (app.document is not None), app.name
+
+
 def test_every_configuration_of_an_app_can_be_read_and_names_the_address() -> None:
     *apps, _own = blocks(CONNECT, "json")
     servers = [next(iter(json.loads(text).values())) for text in apps]

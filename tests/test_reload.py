@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import pytest
 from starlette.applications import Starlette
 
 from tests.endpoints.local import DAY, ISSUER, NOW, Service
-from tests.replica import ADMIN_TOKEN, API_KEY, INTROSPECTION_TOKEN, api_key_entry, ring_entry
+from tests.replica import ADMIN_TOKEN, API_KEY, INTROSPECTION_TOKEN, api_key_entry, ring_entry, tokens
 from tokensvc import app, settings
 from tokensvc.errors import TemporarilyUnavailable
 from tokensvc.reload import Files
@@ -220,6 +221,44 @@ def test_an_api_key_that_is_added_signs_in_and_one_that_is_taken_out_ends_what_i
         deployment.change(service, api_keys=api_key_entry("other", user="bob"))
         assert bob.active(bob.sign_in().access)
         assert not ada.active(issued.access)
+
+
+def test_what_a_role_may_have_counts_for_tokens_that_are_out(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKENSVC_SCOPES", "read write")
+    with deployment.start(role_scopes="") as service:
+        client = service.client()
+        client.register()
+        issued = tokens(client.redeem(client.code(scope="read write")))
+        deployment.change(service, role_scopes="admin=read\nviewer=read")
+        assert client.introspect(issued.access)["scope"] == "read"
+        deployment.change(service, role_scopes="admin=reed")
+        assert last_reload(service)["problem"].startswith("TOKENSVC_ROLE_SCOPES ")
+        assert client.introspect(issued.access)["scope"] == "read"
+        deployment.change(service, role_scopes="admin=")
+        assert not client.active(issued.access)
+        deployment.change(service, role_scopes="admin=read write")
+        assert client.introspect(issued.access)["scope"] == "read write"
+
+
+def test_a_machine_comes_and_goes_with_its_entry_and_its_tokens_with_it(deployment: Deployment) -> None:
+    secret_hash = f"sha256:{hashlib.sha256(b'secret-of-the-machine').hexdigest()}"
+    machine = {"client_id": "robot", "client_secret_hash": secret_hash, "identity": "acme/robot/machine"}
+    listed = json.dumps([machine | {"grant_types": ["client_credentials"]}])
+    with deployment.start() as service:
+        client = service.client()
+        client.client_id, client.client_secret = "robot", "secret-of-the-machine"
+        assert client.token(grant_type="client_credentials").json()["error"] == "unsupported_grant_type"
+        deployment.change(service, clients=listed)
+        issued = tokens(client.token(grant_type="client_credentials"))
+        assert client.active(issued.access)
+        deployment.change(service, clients=listed.replace('machine"', 'reader"'))
+        assert not client.active(issued.access)
+        deployment.change(service, clients=listed)
+        assert client.active(issued.access)
+        deployment.change(service, clients="[]")
+        assert not client.active(issued.access)
 
 
 def test_marks_of_the_denylist_come_into_force_and_only_grow(deployment: Deployment) -> None:

@@ -62,6 +62,8 @@ CLIENTS: Mapping[str, Verified] = {
     "oauth4webapi": Verified("oauth4webapi", "npm"),
     "openid-client": Verified("openid-client", "npm"),
     "Authlib": Verified("authlib", "PyPI"),
+    "PyJWT": Verified("pyjwt", "PyPI"),
+    "jose": Verified("jose", "npm"),
 }
 
 HABITS = "recorded habits"

@@ -77,7 +77,7 @@ class KeyRing:
     def state(self, version: KeyVersion, now: int) -> State:
         if version.activates > now:
             return "staged"
-        return "active" if version is self.active(now) else "retired"
+        return "active" if version == self.active(now) else "retired"
 
     def retired_at(self, version: KeyVersion) -> int | None:
         """When the next version takes or took over, in milliseconds; None for the newest of the ring."""

@@ -15,7 +15,8 @@ const metadataUrl = new URL(`/.well-known/oauth-protected-resource${resource.pat
 const verifier: OAuthTokenVerifier = {
   async verifyAccessToken(token) {
     const facts = await introspect(token);
-    if (facts.active !== true) throw new InvalidTokenError("the token is not valid");
+    // One with a `cnf` is bound to a key (DPoP), and this server takes bearers only.
+    if (facts.active !== true || facts.cnf) throw new InvalidTokenError("the token is not valid");
     return {
       token,
       clientId: facts.client_id,

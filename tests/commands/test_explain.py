@@ -16,20 +16,24 @@ from tests.ports import free_port
 from tests.replica import (
     API_KEY,
     INTROSPECTION_TOKEN,
+    KNOWN_SECRETS,
     Client,
     Replica,
     Tokens,
     api_key_entry,
     changed,
+    hidden_inputs,
     ring_entry,
     settings,
 )
 from tokensvc import assembly
 from tokensvc.commands import now
+from tokensvc.protocol.client import DEVICE_CODE
 from tokensvc.settings import Settings
 from tokensvc.tokens.kinds import AccessToken, client_handle
 
 TIME = r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ"
+REMOVED = "no API key, client or issuer stands for it any more"
 UNKNOWN = "for no reason that is known here, and revocations were not asked for: see --url"
 
 
@@ -121,7 +125,7 @@ JWT = {"access_token_format": "jwt", "signing_keys": SIGNING}
 @pytest.fixture(scope="module")
 def signed(replica: Replica) -> Iterator[tuple[Client, Tokens]]:
     """What a client of a replica with the same rings got, whose access tokens are JWTs."""
-    with replica.twin(**JWT) as other:
+    with replica.twin(**JWT, device_authorization="on") as other:
         client = Client(other.url)
         yield client, client.sign_in()
 
@@ -142,7 +146,7 @@ def test_jwt_is_described_like_an_access_token(
 
 def test_jwt_is_refused_for_the_reasons_of_any_token(replica: Replica, signed: tuple[Client, Tokens]) -> None:
     client, issued = signed
-    assert explain(replica, issued.access, **JWT, api_keys="").facts["refused"] == "the API key was removed"
+    assert explain(replica, issued.access, **JWT, api_keys="").facts["refused"] == REMOVED
     other = explain(replica, "--json", issued.access, **JWT, resources="https://other.example").json
     assert other["refused"] == ["its resource is not in TOKENSVC_RESOURCES"]
     client.revoke(issued.access)
@@ -174,6 +178,34 @@ def test_jwt_where_none_are_signed_is_nothing_of_ours(replica: Replica, signed: 
     _, issued = signed
     assert "this is nothing that is sealed here" in explain(replica, issued.access).err
     assert "eyJ (access token, as a JWT)" in explain(replica, "x", **JWT).err
+
+
+def test_requests_on_their_way_are_described_without_what_is_only_theirs(
+    replica: Replica, signed: tuple[Client, Tokens]
+) -> None:
+    client, _ = signed
+    handle = client_handle(client.client_id)
+    request = {"response_type": "code", "redirect_uri": client.redirect_uri, "state": "state-of-its-own"}
+    challenge = {"code_challenge": client.challenge, "code_challenge_method": "S256"}
+    form = {"client_id": client.client_id} | request | challenge
+    pushed = client.http.post(f"{client.url}/par", data=form).json()["request_uri"]
+    device = Client(client.url)
+    device.register(redirect_uris=[], grant_types=[DEVICE_CODE])
+    asked = device.http.post(f"{client.url}/device_authorization", data={"client_id": device.client_id}).json()
+    KNOWN_SECRETS.update({pushed, asked["device_code"], asked["user_code"]})
+    _, page = client.page(state="state-of-its-own")
+    values = {
+        "pushed request": (pushed, handle),
+        "authorization request": (hidden_inputs(page.text)["request"], handle),
+        "device code": (asked["device_code"], client_handle(device.client_id)),
+    }
+    for kind, (value, owner) in values.items():
+        ran = explain(replica, value)
+        assert (ran.code, ran.facts["kind"], ran.facts["client"]) == (0, kind, owner), ran.err
+        assert re.fullmatch(TIME, ran.facts["expires"])
+        assert ran.facts["refused"] == UNKNOWN
+        assert not [secret for secret in ("state-of-its-own", asked["user_code"], value) if secret in ran.out]
+    assert explain(replica, pushed).facts["redirect_uri"] == client.redirect_uri
 
 
 def test_json_has_the_same_facts(replica: Replica, client: Client, issued: Tokens) -> None:
@@ -208,11 +240,12 @@ def test_secrets_are_not_shown(replica: Replica) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"api_keys": ""}, "the API key was removed"),
+        ({"api_keys": ""}, REMOVED),
         ({"api_keys": api_key_entry(API_KEY, role="viewer")}, "the API key has another account, user or role now"),
         ({"resources": "https://other.example"}, "its resource is not in TOKENSVC_RESOURCES"),
+        ({"role_scopes": "admin="}, "its role may have none of its scopes any more"),
     ],
-    ids=["key removed", "role changed", "resource"],
+    ids=["key removed", "role changed", "resource", "scopes of the role"],
 )
 def test_reason_that_the_settings_give_is_told(
     replica: Replica, issued: Tokens, changes: dict[str, str], reason: str

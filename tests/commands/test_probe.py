@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 from tests.commands import broken
 from tests.commands.broken import SECRET, Good, running, serving
 from tests.commands.transcript import Ran, called, tokensvc
+from tests.https_host import HttpsHost
 from tests.interop.mcp_server import McpServer
 from tests.ports import free_port
 from tests.replica import Replica, settings
@@ -45,7 +46,8 @@ DOCUMENTED = [client.name for client in ALL if client.document]
 @pytest.fixture(scope="module", params=["", "/auth"], ids=["origin", "path"])
 def replica(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replica]:
     port = free_port()
-    environment = settings("memory://", port, issuer=f"http://127.0.0.1:{port}{request.param}")
+    # Where these tests run, nobody can read the documents of the known clients: they register here.
+    environment = settings("memory://", port, issuer=f"http://127.0.0.1:{port}{request.param}", cimd="off")
     with Replica(environment, port, directory=tmp_path_factory.mktemp("probe")) as started:
         yield started
 
@@ -80,11 +82,25 @@ def test_nothing_at_all_is_found_at_a_replica(replica: Replica) -> None:
     assert [each["findings"] for each in ran.json["clients"]] == [[]] * len(ALL)
 
 
+def test_replica_that_cannot_read_the_clients_documents_and_says_it_does_is_found_out(tmp_path: Path) -> None:
+    """Here because it trusts no authority that vouches for their hosts; behind a firewall it is the same."""
+    port = free_port()
+    with HttpsHost(tmp_path) as host:
+        environment = settings("memory://", port) | {"SSL_CERT_FILE": str(host.authority)}
+        with Replica(environment, port, directory=tmp_path) as replica:
+            ran = called("probe", replica.url, "--json")
+    assert ran.code == 1
+    failed = failing(ran)
+    assert failed.keys() == set(DOCUMENTED)
+    assert {finding["trap"] for findings in failed.values() for finding in findings} == {11}
+    assert all("answers 503 to the client_id https://" in findings[0]["problem"] for findings in failed.values())
+
+
 @pytest.mark.verifies("recorded habits", "it would connect, says `tokensvc probe`")
 def test_every_client_would_connect_to_a_server_of_the_sdk_beside_a_replica(tmp_path: Path) -> None:
     port, mcp_port = free_port(), free_port()
     server = McpServer(mcp_port, f"http://127.0.0.1:{port}", "secret-of-the-mcp-server", tmp_path / "log")
-    environment = settings("memory://", port, resources=server.url, introspection_tokens=server.secret)
+    environment = settings("memory://", port, resources=server.url, introspection_tokens=server.secret, cimd="off")
     with server, Replica(environment, port, directory=tmp_path):
         server.wait_until_ready()
         ran = called("probe", server.url, "--json")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -12,6 +14,8 @@ from tests.device import Device, Person
 from tests.endpoints.local import SECOND, Service
 from tests.replica import API_KEY, api_key_entry, hidden_inputs
 from tokensvc.endpoints.attempts import PER_MINUTE
+from tokensvc.ledger import Ledger
+from tokensvc.ledger.algebra import Offer
 from tokensvc.protocol.resource_indicator import Resources
 
 OTHER_KEY = "key-of-somebody-else-which-is-long"
@@ -77,7 +81,9 @@ def test_link_looks_nothing_up(person: Person) -> None:
         assert "BBBB" not in is_page(person.open(user_code=code), 200) or code == "BBBB-BBBB"
 
 
-@pytest.mark.parametrize("query", [b"user_code=%ff", b"user_code=a&user_code=b", b"request=x", b"&".join([b"a=1"] * 65)])
+@pytest.mark.parametrize(
+    "query", [b"user_code=%ff", b"user_code=a&user_code=b", b"request=x", b"&".join([b"a=1"] * 65)]
+)
 def test_link_that_cannot_be_read_is_a_page(service: Service, query: bytes) -> None:
     url = httpx.URL(f"{service.issuer}/device").copy_with(query=query)
     is_page(service.http().get(url), 400)
@@ -217,6 +223,23 @@ def test_brute_force_on_codes_is_limited_and_nobody_else_is_locked_out(service: 
     assert other.allow(device.user_code).status_code == 200
 
 
+def test_guesses_that_are_made_at_once_count_for_one_another(service: Service, device: Device) -> None:
+    """Fault 26. All of them pass the first check; the right one, which comes last, is refused all the same."""
+    person = Person(service.http(OUTSIDE), service.issuer)
+    page = person.open()
+    form = hidden_inputs(page.text)
+    codes = ["BBBB-BBBB"] * (2 * PER_MINUTE) + [device.user_code]
+
+    async def guess_at_once() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(service.app, client=(OUTSIDE, 50_000))
+        async with httpx.AsyncClient(transport=transport, base_url=service.issuer, cookies=person.http.cookies) as http:
+            return await asyncio.gather(*(http.post("/device", data=form | {"user_code": code}) for code in codes))
+
+    with service.changed(ledger=Slow(service.app.state.service.server.ledger)):
+        answers = service.run(guess_at_once())
+    assert [answer.status_code for answer in answers] == [400] * (2 * PER_MINUTE) + [429]
+
+
 def test_what_can_be_no_code_is_not_counted_as_a_guess(service: Service, device: Device) -> None:
     person = Person(service.http(OUTSIDE), service.issuer)
     page = person.open()
@@ -249,3 +272,17 @@ def test_polls_that_wait_are_not_logged_as_refusals(device: Device, capsys: pyte
 
 def _message(text: str) -> str:
     return text.partition('id="problem" role="alert">')[2].partition("<")[0]
+
+
+class Slow:
+    """A ledger that has been asked by many before it answers the first; all else is that of the one it is given."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    async def offered(self, code: str, now: int) -> Offer | None:
+        await asyncio.sleep(0.05)
+        return await self._ledger.offered(code, now)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)

@@ -17,7 +17,7 @@ from tests.replica import REDIRECT_URI, Client
 from tokensvc.protocol.client import DEVICE_CODE
 from tokensvc.settings import Settings
 
-ON = {"device_authorization": "on"}
+ON: dict[str, object] = {"device_authorization": "on"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
@@ -139,7 +139,7 @@ def test_confidential_client_proves_itself_at_both_endpoints(service: Service) -
     device = Device(service.client())
     device.register(token_endpoint_auth_method="client_secret_post")
     secret = device.client.client_secret
-    assert [device.ask(client_secret=secret).status_code, device.poll().status_code] == [200, 401]
+    assert [device.ask(client_secret=secret).status_code, device.poll(client_secret="").status_code] == [200, 401]
     assert device.poll(client_secret=secret).json()["error"] == "authorization_pending"
     for wrong in ("", "wrong"):
         assert (device.ask(client_secret=wrong).status_code, device.poll(client_secret=wrong).status_code) == (401, 401)
@@ -184,10 +184,9 @@ def test_parameters_are_held_to_the_rules_of_every_endpoint(service: Service) ->
     device = Device(service.client())
     device.register()
     http, url = device.client.http, "/device_authorization"
-    twice = [("client_id", device.client.client_id), ("scope", "a"), ("scope", "b")]
-    assert http.post(url, content=str(httpx.QueryParams(twice)), headers=FORM).json()["error"] == "invalid_request"
-    several = [("client_id", device.client.client_id), ("resource", "a"), ("resource", "b")]
-    assert http.post(url, content=str(httpx.QueryParams(several)), headers=FORM).json()["error"] == "invalid_target"
+    for name, error in (("scope", "invalid_request"), ("resource", "invalid_target")):
+        twice = f"client_id={device.client.client_id}&{name}=a&{name}=b"
+        assert http.post(url, content=twice, headers=FORM).json()["error"] == error
     assert http.post(url, json={}).json()["error"] == "invalid_request"
     assert http.get(url).status_code == 405
     assert device.ask(resource=f"{service.issuer}/").status_code == 200

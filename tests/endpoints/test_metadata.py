@@ -28,6 +28,7 @@ def test_server_metadata_says_what_is_there(service: Service) -> None:
     assert document(service, SERVER) == {
         "issuer": ISSUER,
         "authorization_endpoint": f"{ISSUER}/authorize",
+        "pushed_authorization_request_endpoint": f"{ISSUER}/par",
         "token_endpoint": f"{ISSUER}/token",
         "registration_endpoint": f"{ISSUER}/register",
         "revocation_endpoint": f"{ISSUER}/revoke",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.endpoints.local import ISSUER, SECOND, Service
+from tests.promises import proves
 from tests.proofs import BoundClient, Prover, bound
 from tests.replica import Client, redirect_parameters, ring_entry, tokens
 from tokensvc.tokens.nonces import LIFETIME, WINDOW
@@ -141,6 +143,7 @@ def test_two_proofs_are_none(client: BoundClient) -> None:
     assert client.refresh(refresh).status_code == 200
 
 
+@proves("other one-use ids", "memory", "at most once")
 def test_proof_counts_once(client: BoundClient) -> None:
     first = client.sign_in()
     client.claims = {"jti": "the-same"}
@@ -260,10 +263,11 @@ def test_nonces_outlive_a_rotation_of_the_ring(service: Service, client: BoundCl
         assert answer.headers["dpop-nonce"] != client.nonce
 
 
-def test_proof_counts_once_on_replicas_that_share_a_ledger(service: Service, client: BoundClient) -> None:
-    first = client.sign_in()
-    with Service(service.values, service.clock) as neighbour:
-        neighbour.share_ledger(service)
+@proves("other one-use ids", "sqlite", "the same, on every replica")
+def test_proof_counts_once_on_replicas_that_share_a_file(tmp_path: Path) -> None:
+    with Service({"ledger": f"sqlite:///{tmp_path}/ledger.db"}) as service, Service(service.values) as neighbour:
+        client = bound(service.client())
+        first = client.sign_in()
         other = bound(neighbour.client(), client.prover)
         other.client_id, other.nonce = client.client_id, client.nonce
         client.claims = other.claims = {"jti": "the-same"}

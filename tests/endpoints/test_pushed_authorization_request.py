@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlencode
 
 import httpx
 import pytest
 
 from tests.endpoints.local import ISSUER, SECOND, Down, Service
+from tests.promises import proves
 from tests.proofs import BoundClient, Prover, bound
 from tests.replica import REDIRECT_URI, Client, redirect_parameters, ring_entry, tokens
 
@@ -189,18 +191,28 @@ def test_request_uri_that_nobody_pushed_is_an_error_for_the_client(client: Clien
     assert redirect_parameters(answer)["error"] == "invalid_request"
 
 
-@pytest.mark.parametrize("first", ["allow", "deny"])
-@pytest.mark.parametrize("second", ["allow", "deny"])
-def test_request_is_decided_once(client: Client, first: str, second: str) -> None:
+@proves("other one-use ids", "memory", "at most once")
+def test_request_is_allowed_once(client: Client) -> None:
     """It may be opened again, as by a reload (RFC 9126 §7.3)."""
     request_uri = pushed(client)
     url = link(client, request_uri)
     pages = [client.http.get(url) for _ in range(2)]
-    assert client.decide(url, pages[0], first).status_code == 303
+    assert client.decide(url, pages[0]).status_code == 303
     for page in (*pages, client.http.get(url)):
-        answer = client.decide(url, page, second)
+        answer = client.decide(url, page)
         assert answer.status_code == 400
-        assert "decided about this before" in answer.text
+        assert "allowed before" in answer.text
+
+
+def test_denial_uses_nothing_up_and_writes_nothing(service: Service, client: Client) -> None:
+    """It takes no key, so strangers could fill the ledger with theirs."""
+    url = link(client, pushed(client))
+    page = client.http.get(url)
+    for _ in range(2):
+        assert redirect_parameters(client.decide(url, page, "deny"))["error"] == "access_denied"
+    with service.changed(ledger=Down()):
+        assert client.decide(url, page, "deny").status_code == 303
+    assert client.decide(url, page).status_code == 303
 
 
 def test_wrong_key_decides_nothing(client: Client) -> None:
@@ -214,20 +226,21 @@ def test_ledger_that_cannot_be_asked_is_no_decision(service: Service, client: Cl
     url = link(client, pushed(client))
     page = client.http.get(url)
     with service.changed(ledger=Down()):
-        for decision in ("allow", "deny"):
-            assert client.decide(url, page, decision).status_code == 503
+        assert client.decide(url, page).status_code == 503
     assert client.decide(url, page).status_code == 303
 
 
-def test_request_can_be_pushed_here_and_opened_and_decided_there(service: Service, client: BoundClient) -> None:
-    request_uri = pushed(client)
-    with Service(service.values, service.clock) as neighbour:
-        neighbour.share_ledger(service)
+@proves("other one-use ids", "sqlite", "the same, on every replica")
+def test_request_can_be_pushed_here_and_opened_and_decided_there(tmp_path: Path) -> None:
+    with Service({"ledger": f"sqlite:///{tmp_path}/ledger.db"}) as service, Service(service.values) as neighbour:
+        client = service.client()
+        client.register()
+        request_uri = pushed(client)
         other = neighbour.client()
         other.client_id = client.client_id
         answer = decide(other, request_uri)
         assert answer.status_code == 303
-    assert decide(client, request_uri).status_code == 400
+        assert decide(client, request_uri).status_code == 400
 
 
 def test_resource_that_is_taken_away_meanwhile_is_told_to_the_client(service: Service, client: Client) -> None:
@@ -260,7 +273,7 @@ def test_proof_of_another_key_than_announced_is_refused(client: BoundClient) -> 
 
 
 def test_longest_state_fits_in_what_a_default_nginx_takes(client: Client) -> None:
-    """A request line of 8 KB; an ordinary request makes a URL that is shorter than without (interop.md, trap 1)."""
+    """A request line of 8 KB; an ordinary request makes a URL that is shorter than without."""
     longest = link(client, pushed(client, state="~" * 2_048, dpop_jkt=Prover().jkt))
     assert len(longest) < 5_000
     assert client.http.get(longest).status_code == 200

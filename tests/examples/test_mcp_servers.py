@@ -16,7 +16,8 @@ from tests import parts
 from tests.examples.program import EXAMPLES, Program, python
 from tests.interop.mcp_client import SdkClient
 from tests.ports import free_port
-from tests.replica import INTROSPECTION_TOKEN, Client, Replica, settings
+from tests.proofs import bound
+from tests.replica import INTROSPECTION_TOKEN, Client, Replica, settings, tokens
 
 INITIALIZE = {
     "jsonrpc": "2.0",
@@ -87,6 +88,15 @@ def test_a_token_that_is_not_active_is_401(services: tuple[Program, Replica]) ->
         answer = initialize(served, token)
         assert answer.status_code == 401, json.dumps(answer.text)
         assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+
+
+def test_a_token_that_is_bound_to_a_key_is_no_bearer(services: tuple[Program, Replica]) -> None:
+    served, replica = services
+    client = bound(Client(replica.url))
+    client.register()
+    issued = tokens(client.redeem(client.code(resource=served.url)))
+    assert client.active(issued.access)
+    assert initialize(served, issued.access).status_code == 401
 
 
 def test_without_its_service_nobody_is_let_in_and_nobody_told_that_a_token_is_invalid(

@@ -144,6 +144,12 @@ class Fleet:
         marks: list[dict[str, object]] = answer.json()["marks"]
         return marks
 
+    def families(self, number: int) -> int:
+        """How many grants a replica knows of. What is told comes in the order in which it happened."""
+        headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+        answer = httpx.get(f"{self.replicas[number].url}/admin/state", headers=headers, verify=TLS)
+        return int(answer.json()["ledger"]["families"])
+
     def wait_until_agreed(self) -> None:
         """All list the same marks."""
         numbers = range(len(self.replicas))

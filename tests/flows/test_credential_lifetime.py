@@ -18,7 +18,7 @@ BOB_KEY = "key_for-bob-which-is-long-enough"
 SECRET = "secret-of-the-first-resource"
 OTHER_SECRET = "secret-of-the-second-resource"
 BOB = api_key_entry(BOB_KEY, user="bob")
-REMOVED = "the API key was removed"
+REMOVED = "no API key, client or issuer stands for it any more"
 CHANGED = "the API key has another account, user or role now"
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 
 import httpx
 import pytest
@@ -16,19 +17,19 @@ from tests.flows.partition import Fleet
 from tests.replica import API_KEY, LIMITS, SECONDS, TLS, Client, Replica, api_key_entry, tokens, wait_for
 
 BOB_KEY = "key_for-bob-which-is-long-enough"
-ON = {"device_authorization": "on", "api_keys": f"{api_key_entry(API_KEY)},{api_key_entry(BOB_KEY, user='bob')}"}
+KEYS = f"{api_key_entry(API_KEY)},{api_key_entry(BOB_KEY, user='bob')}"
 
 
 @pytest.fixture(scope="module")
 def replicas(start: Start, running: ExitStack) -> tuple[Replica, Replica]:
     """Two with one ledger file."""
-    first = start(**ON)
+    first = start(device_authorization="on", api_keys=KEYS)
     return first, running.enter_context(first.twin())
 
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    with Fleet(tmp_path_factory.mktemp("fleet"), changes=ON) as begun:
+    with Fleet(tmp_path_factory.mktemp("fleet"), changes={"device_authorization": "on", "api_keys": KEYS}) as begun:
         yield begun
 
 
@@ -87,7 +88,7 @@ def test_of_many_polls_at_once_one_gets_tokens_and_the_grant_ends(replicas: tupl
 
 
 def test_what_waits_for_a_person_outlives_a_restart_with_a_file(start: Start) -> None:
-    replica = start(**ON)
+    replica = start(device_authorization="on", api_keys=KEYS)
     waiting, allowed = device_at(replica), device_at(replica)
     person_at(replica).allow(allowed.user_code)
     replica.restart()
@@ -115,7 +116,7 @@ def test_denial_on_one_replica_is_heard_on_all(fleet: Fleet) -> None:
     device, person = device_at(fleet.replicas[0]), person_at(fleet.replicas[0])
     person.decide(person.enter(device.user_code), "deny")
     for replica in fleet.replicas:
-        wait_for(lambda at=replica.url: device.outcome(at) == "access_denied", "denied everywhere", 10)
+        wait_for(partial(_denied, device, replica.url), "denied everywhere", 10)
 
 
 def test_two_decisions_on_both_sides_of_a_cut_leave_nobody_signed_in(fleet: Fleet) -> None:
@@ -138,6 +139,10 @@ def test_two_decisions_on_both_sides_of_a_cut_leave_nobody_signed_in(fleet: Flee
 
 def _found(answer: httpx.Response) -> httpx.Response | None:
     return answer if answer.status_code == 200 else None
+
+
+def _denied(device: Device, at: str) -> bool:
+    return device.outcome(at) == "access_denied"
 
 
 def _settled(device: Device, at: str, seen: list[httpx.Response]) -> bool:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
+from tests.device import Device, Person
 from tests.flows.conftest import Start
-from tests.replica import Client, Tokens, hidden_inputs, tokens
+from tests.replica import API_KEY, TLS, Client, Tokens, hidden_inputs, tokens
 
 Outcome = tuple[int, str]
 
@@ -23,6 +24,9 @@ class World:
     issued: Tokens
     page_url: str
     page: httpx.Response
+    device: Device
+    person: Person
+    device_page: httpx.Response
 
     @property
     def artefacts(self) -> dict[str, str]:
@@ -32,16 +36,26 @@ class World:
             "refresh token": self.issued.refresh,
             "client_id": self.client.client_id,
             "sealed request": hidden_inputs(self.page.text)["request"],
+            "device code": self.device.answer["device_code"],
+            "device page": hidden_inputs(self.device_page.text)["request"],
         }
 
 
 @pytest.fixture(scope="module")
 def world(start: Start) -> World:
-    client = Client(start("memory://").url)
+    return new_world(start)
+
+
+def new_world(start: Start) -> World:
+    client = Client(start("memory://", device_authorization="on").url)
+    device, person = Device(Client(client.url)), Person(httpx.Client(verify=TLS), client.url)
+    device.register()
+    device.ask()
+    device_page = person.enter(device.user_code)
     client.register()
     url, page = client.page()
     issued = tokens(client.redeem(client.code()))
-    return World(client, client.code(), issued, url, page)
+    return World(client, client.code(), issued, url, page, device, person, device_page)
 
 
 def as_code(world: World, value: str) -> Outcome:
@@ -78,6 +92,15 @@ def as_sealed_request(world: World, value: str) -> Outcome:
     return answer.status_code, "location" if "location" in answer.headers else ""
 
 
+def as_device_code(world: World, value: str) -> Outcome:
+    return error(world.device.poll(device_code=value))
+
+
+def as_device_page(world: World, value: str) -> Outcome:
+    form = {"request": value, "user_code": world.device.user_code, "decision": "allow", "api_key": API_KEY}
+    return world.person.http.post(f"{world.client.url}/device", data=form).status_code, ""
+
+
 def as_introspection_secret(world: World, value: str) -> Outcome:
     headers = {"Authorization": f"Bearer {value}"}
     return error(world.client.http.post(f"{world.client.url}/introspect", data={"token": "x"}, headers=headers))
@@ -106,11 +129,16 @@ PLACES: dict[str, tuple[Callable[[World, str], Outcome], str, Outcome]] = {
     "client_id at revocation": (as_client_id_at_revocation, "client_id", (401, "invalid_client")),
     "client_id at authorization": (as_client_id_at_authorization, "client_id", (400, "")),
     "sealed request": (as_sealed_request, "sealed request", (400, "")),
+    "device_code": (as_device_code, "device code", (400, "invalid_grant")),
+    "device page": (as_device_page, "device page", (400, "")),
     "introspection secret": (as_introspection_secret, "", (401, "invalid_token")),
     "admin secret": (as_admin_secret, "", (401, "invalid_token")),
     "API key": (as_api_key, "", (401, "")),
 }
-ARTEFACTS = ("code", "access token", "refresh token", "client_id", "sealed request")
+ARTEFACTS = (
+    *("code", "access token", "refresh token", "client_id", "sealed request"),
+    *("device code", "device page"),
+)
 WRONG = [(artefact, place) for place, (_, own, _) in PLACES.items() for artefact in ARTEFACTS if artefact != own]
 
 
@@ -122,7 +150,7 @@ def test_an_artefact_in_the_place_of_another_is_refused(world: World, artefact: 
     assert attempt(world, "unknown") == refusal
 
 
-@pytest.mark.parametrize("artefact", ["code", "client_id", "sealed request"])
+@pytest.mark.parametrize("artefact", ["code", "client_id", "sealed request", "device code", "device page"])
 def test_revocation_of_what_is_no_token_is_answered_and_changes_nothing(world: World, artefact: str) -> None:
     """Fault 5, where RFC 7009 §2.2 wants 200 for whatever is not a token."""
     assert at_revocation(world, world.artefacts[artefact]) == (200, "")
@@ -145,16 +173,17 @@ def test_a_prefix_in_place_of_another_makes_no_other_kind(world: World) -> None:
 
 def test_after_all_of_that_everything_still_works_in_its_own_place(start: Start) -> None:
     """Fault 5. Being refused elsewhere uses nothing up."""
-    client = Client(start("memory://").url)
-    client.register()
-    url, page = client.page()
-    world = World(client, client.code(), tokens(client.redeem(client.code())), url, page)
+    world = new_world(start)
+    client = world.client
     for artefact, place in WRONG:
         PLACES[place][0](world, world.artefacts[artefact])
+    assert world.device.outcome() == "authorization_pending"
     assert client.active(world.issued.access)
     assert client.refresh(world.issued.refresh).status_code == 200
     assert client.redeem(world.code).status_code == 200
-    assert client.decide(url, page).status_code == 303
+    assert client.decide(world.page_url, world.page).status_code == 303
+    assert world.person.decide(world.device_page).status_code == 200
+    assert world.device.outcome() == ""
 
 
 def error(answer: httpx.Response) -> Outcome:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import httpx
 import pytest
@@ -16,7 +17,20 @@ import pytest
 from tests.flows.partition import Fleet, together
 from tests.ports import free_port
 from tests.promises import proves
-from tests.replica import INTROSPECTION_TOKEN, SECONDS, TLS, Client, Replica, changed, settings, tokens, wait_for
+from tests.proofs import BoundClient, bound
+from tests.replica import (
+    ADMIN_TOKEN,
+    INTROSPECTION_TOKEN,
+    SECONDS,
+    TLS,
+    Client,
+    Replica,
+    changed,
+    redirect_parameters,
+    settings,
+    tokens,
+    wait_for,
+)
 
 STALENESS = 2
 
@@ -84,6 +98,38 @@ def test_replay_at_another_replica_ends_the_family_everywhere(fleet: Fleet) -> N
     issued = tokens(owner.redeem(code))
     wait_for(lambda: thief.redeem(code).status_code == 400, "the other replica has heard of it", 5)
     wait_for(lambda: everywhere(fleet, issued.access) == [False] * 3, "the family is dead everywhere", 5)
+
+
+@proves("other one-use ids", "peers", "at most once where the news have come")
+def test_proofs_and_pushed_requests_that_were_used_are_used_everywhere(fleet: Fleet) -> None:
+    client = bound(fleet.client(0))
+    client.register()
+    other = bound(fleet.client(1), client.prover)
+    other.client_id, other.verifier = client.client_id, client.verifier
+    asked = dict(parse_qsl(client.authorize_url().partition("?")[2]))
+    asked_again = {"client_id": client.client_id, "request_uri": pushed(client, asked)}
+    url, page = client.page(**asked_again)
+    code = redirect_parameters(client.decide(url, page))["code"]
+    client.claims = other.claims = {"jti": "the-same"}
+    known = families(other)
+    issued = tokens(client.redeem(code))
+    # What is told comes in the order in which it happened.
+    wait_for(lambda: families(other) > known, "the other replica has heard of it", 5)
+    assert other.refresh(issued.refresh).json()["error"] == "invalid_dpop_proof"
+    url, page = other.page(**asked_again)
+    assert other.decide(url, page).status_code == 400
+    client.claims = {}
+    assert client.refresh(issued.refresh).status_code == 200
+
+
+def pushed(client: BoundClient, parameters: dict[str, str]) -> str:
+    client.push(**parameters)  # For the nonce.
+    return str(client.push(**parameters).json()["request_uri"])
+
+
+def families(client: Client) -> int:
+    state = client.http.get(f"{client.url}/admin/state", headers={"Authorization": f"Bearer {ADMIN_TOKEN}"}).json()
+    return int(state["ledger"]["families"])
 
 
 def test_peers_talk_to_nobody_else(fleet: Fleet) -> None:

@@ -19,6 +19,8 @@ ISSUED = [
     "access_token",
     "refresh_token",
     "request",
+    "request_uri",
+    "bound refresh_token",
     "api_key",
     "family",
 ]
@@ -26,7 +28,9 @@ ISSUED = [
 
 NAMES = [
     *sorted({name for request in GOOD.values() for name, _ in request.parameters}),
-    *_words("client_secret error iss jwks jwks_uri nonce password prompt request_uri response_mode username client"),
+    *_words(
+        "client_secret error iss jwks jwks_uri nonce password prompt dpop_jkt request_uri response_mode username client"
+    ),
     *("", "é", "grant_type ", "GRANT_TYPE", "grant_type[]", "resource[0]", "__proto__"),
 ]
 
@@ -77,6 +81,12 @@ HEADERS: dict[str, list[str | bytes | Valid | None]] = {
         *(b"Basic JUZGOiVGRg==", b"Bearer", b"Bearer ", b"Bearer a b", b"bearer  x", b"Bearer \xe9", b"Bearer \xff"),
         *(b"Digest username=x", b"Negotiate AAAA", b"DPoP x", b"Bearer " + b"A" * 9000, b"Basic " + b"QUFB" * 3000),
         CANARY,
+    ],
+    "DPoP": [
+        *(None, Valid("proof for /token"), Valid("proof for /par"), b"", b"..", b"a.b.c", b"\xe9.\xff.", b"x" * 5000),
+        # An unsigned one, and one with a header that is deep.
+        b"eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6Im5vbmUiLCJqd2siOnsia3R5Ijoib2N0In19.e30.",
+        b"W1tb" * 700 + b".e30.AAAA",
     ],
     "Cookie": [
         *(None, "", "zQ7", "=;=;;=", b'tokensvc-a="\\777\\x\xff"'),

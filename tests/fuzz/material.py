@@ -6,11 +6,23 @@ import base64
 import hashlib
 import json
 import time
+from urllib.parse import parse_qsl
 
 import httpx
 
-from tests.grants.identity_provider import IdentityProvider
-from tests.replica import ADMIN_TOKEN, API_KEY, INTROSPECTION_TOKEN, TLS, Client, hidden_inputs, redirect_parameters
+from tests.device import Device, Person
+from tests.grants.identity_provider import IdentityProvider, a_second_ahead
+from tests.proofs import bound
+from tests.replica import (
+    ADMIN_TOKEN,
+    API_KEY,
+    INTROSPECTION_TOKEN,
+    TLS,
+    Client,
+    hidden_inputs,
+    redirect_parameters,
+    ring_entry,
+)
 
 MACHINE_SECRET = "secret-of-the-machine-of-the-fuzz-tests"
 PROVIDER = IdentityProvider()
@@ -24,7 +36,12 @@ def settings() -> dict[str, str]:
         "grant_types": ["client_credentials", "urn:ietf:params:oauth:grant-type:jwt-bearer"],
         "identity": "acme/machine/robot",
     }
-    return {"clients": json.dumps([machine]), "id_jag_issuers": json.dumps([PROVIDER.entry()])}
+    return {
+        "device_authorization": "on",
+        "signing_keys": ring_entry("s1"),
+        "clients": json.dumps([machine]),
+        "id_jag_issuers": json.dumps([PROVIDER.entry()]),
+    }
 
 
 class Material:
@@ -32,6 +49,7 @@ class Material:
 
     def __init__(self, url: str) -> None:
         self._public, self._confidential = Client(url), Client(url)
+        self._devices = [Device(Client(url)) for _ in range(2)]
         self._public.register()
         self._confidential.register(token_endpoint_auth_method="client_secret_basic")
         name, secret = self._confidential.client_id, self._confidential.client_secret
@@ -48,6 +66,10 @@ class Material:
             "introspection bearer": f"Bearer {INTROSPECTION_TOKEN}",
             "admin bearer": f"Bearer {ADMIN_TOKEN}",
         }
+        for device in self._devices:
+            device.register()
+        self._bound = bound(self._public)
+        self._bound.client_id = self._public.client_id
         self._open_page()
         self.renew()
 
@@ -56,7 +78,8 @@ class Material:
         """What no log may hold."""
         names = (
             *("code", "access_token", "refresh_token", "confidential refresh_token"),
-            *("request", "client secret", "api_key", "verifier", "assertion"),
+            *("request", "request_uri", "bound refresh_token", "client secret", "api_key", "verifier", "assertion"),
+            *("device_code", "user_code", "device entry", "device page"),
         )
         return {ADMIN_TOKEN, INTROSPECTION_TOKEN, MACHINE_SECRET, *(self.values[name] for name in names)}
 
@@ -67,14 +90,15 @@ class Material:
             "access_token": issued.access,
             "refresh_token": issued.refresh,
             "confidential refresh_token": others.refresh,
+            "bound refresh_token": self._bound.sign_in().refresh,
             "family": self._public.introspect(issued.access).get("family", ""),
         }
         self.renew_code()
 
     def keep_fresh(self) -> None:
-        """A code lives for a minute, a page for ten. An assertion counts once."""
+        """A code and a nonce live for a minute, a page for ten. An assertion counts once, and so does a proof."""
         self.values["assertion"] = PROVIDER.assertion(
-            now=time.time_ns() // 1_000_000,
+            now=a_second_ahead(),
             aud=self._public.url,
             resource=self._public.url,
             client_id="machine",
@@ -84,6 +108,9 @@ class Material:
             self._open_page()
         if time.monotonic() > self._allowed + 30:
             self.renew_code()
+        prover, nonce = self._bound.prover, self._bound.nonce
+        for path in ("/token", "/par"):
+            self.values[f"proof for {path}"] = prover.proof("POST", f"{self._public.url}{path}", nonce=nonce)
 
     def renew_code(self) -> None:
         """A page is good for any number of decisions."""
@@ -92,10 +119,30 @@ class Material:
         answer = httpx.post(f"{self._public.url}/authorize", data=form, headers=cookie, verify=TLS)
         assert answer.status_code == 303, answer.text
         self.values["code"] = redirect_parameters(answer)["code"]
+        asked = dict(parse_qsl(self._public.authorize_url().partition("?")[2]))
+        self._bound.push(**asked)  # For the nonce.
+        self.values["request_uri"] = self._bound.push(**asked).json()["request_uri"]
         self._allowed = time.monotonic()
 
     def _open_page(self) -> None:
         _, page = self._public.page()
         self.values["request"] = hidden_inputs(page.text)["request"]
         self.values["cookie"] = page.headers.get_list("set-cookie")[-1].partition(";")[0]
+        self._open_device_pages()
         self._opened = time.monotonic()
+
+    def _open_device_pages(self) -> None:
+        """One device waits for its code to be entered, another one for a decision."""
+        waiting, entered = self._devices
+        person = Person(httpx.Client(verify=TLS), self._public.url)
+        waiting.ask()
+        entered.ask()
+        entry = person.open()
+        self.values |= {
+            "device client_id": waiting.client.client_id,
+            "device_code": waiting.answer["device_code"],
+            "user_code": waiting.user_code,
+            "device cookie": entry.headers.get_list("set-cookie")[-1].partition(";")[0],
+            "device entry": hidden_inputs(entry.text)["request"],
+            "device page": hidden_inputs(person.enter(entered.user_code, entry).text)["request"],
+        }

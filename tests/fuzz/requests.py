@@ -66,12 +66,14 @@ BASIC = ("Authorization", Valid("basic"))
 INTROSPECTION = ("Authorization", Valid("introspection bearer"))
 ADMIN = ("Authorization", Valid("admin bearer"))
 PUBLIC = ("client_id", Valid("client_id"))
+DEVICE = ("client_id", Valid("device client_id"))
 
 GOOD = {
     "metadata": Request("GET", "/.well-known/oauth-authorization-server"),
     "resource metadata": Request("GET", "/.well-known/oauth-protected-resource"),
     "healthz": Request("GET", "/healthz"),
     "readyz": Request("GET", "/readyz"),
+    "jwks": Request("GET", "/jwks.json"),
     "denylist": Request("GET", "/admin/denylist", headers=(ADMIN,)),
     "keys": Request("GET", "/admin/keys", headers=(ADMIN,)),
     "state": Request("GET", "/admin/state", headers=(ADMIN,)),
@@ -118,6 +120,27 @@ GOOD = {
         ),
         headers=(("Cookie", Valid("cookie")),),
     ),
+    "push": Request(
+        "POST",
+        "/par",
+        "form",
+        (
+            PUBLIC,
+            ("redirect_uri", REDIRECT_URI),
+            ("response_type", "code"),
+            ("state", "state"),
+            ("code_challenge", Valid("challenge")),
+            ("code_challenge_method", "S256"),
+            ("resource", Valid("issuer")),
+        ),
+        (FORM, ("DPoP", Valid("proof for /par"))),
+    ),
+    "authorize what was pushed": Request(
+        "GET",
+        "/authorize",
+        parameters=(PUBLIC, ("request_uri", Valid("request_uri"))),
+        headers=(("Cookie", Valid("cookie")),),
+    ),
     "decide": Request(
         "POST",
         "/authorize",
@@ -146,6 +169,13 @@ GOOD = {
         (("grant_type", "refresh_token"), PUBLIC, ("refresh_token", Valid("refresh_token")), ("scope", "mcp")),
         (FORM,),
     ),
+    "refresh with a proof": Request(
+        "POST",
+        "/token",
+        "form",
+        (("grant_type", "refresh_token"), PUBLIC, ("refresh_token", Valid("bound refresh_token"))),
+        (FORM, ("DPoP", Valid("proof for /token"))),
+    ),
     "refresh as a confidential client": Request(
         "POST",
         "/token",
@@ -172,6 +202,40 @@ GOOD = {
         ),
         (FORM, ("Authorization", Valid("machine basic"))),
     ),
+    "ask for codes": Request(
+        "POST",
+        "/device_authorization",
+        "form",
+        (DEVICE, ("scope", "mcp"), ("resource", Valid("issuer"))),
+        (FORM,),
+    ),
+    "poll": Request(
+        "POST",
+        "/token",
+        "form",
+        (
+            ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
+            DEVICE,
+            ("device_code", Valid("device_code")),
+            ("resource", Valid("issuer")),
+        ),
+        (FORM,),
+    ),
+    "open the page for codes": Request("GET", "/device", parameters=(("user_code", Valid("user_code")),)),
+    "enter a code": Request(
+        "POST",
+        "/device",
+        "form",
+        (("request", Valid("device entry")), ("user_code", Valid("user_code"))),
+        (FORM, ("Cookie", Valid("device cookie"))),
+    ),
+    "decide on a device": Request(
+        "POST",
+        "/device",
+        "form",
+        (("request", Valid("device page")), ("api_key", Valid("api_key")), ("decision", "allow")),
+        (FORM, ("Cookie", Valid("device cookie"))),
+    ),
     "introspect": Request(
         "POST",
         "/introspect",
@@ -179,6 +243,7 @@ GOOD = {
         (("token", Valid("access_token")), ("token_type_hint", "access_token")),
         (FORM, INTROSPECTION),
     ),
+    "introspect a JWT": Request("POST", "/introspect", "form", (("token", Valid("assertion")),), (FORM, INTROSPECTION)),
     "revoke": Request(
         "POST",
         "/revoke",

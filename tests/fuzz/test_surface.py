@@ -29,11 +29,15 @@ DESCRIPTION = re.compile(r"[\x20-\x21\x23-\x5B\x5D-\x7E]+")
 STATUSES: Mapping[str, set[int]] = {
     "/.well-known/oauth-authorization-server": {200},
     "/.well-known/oauth-protected-resource": {200},
+    "/jwks.json": {200},
     "/healthz": {200},
     "/readyz": {200},
     "/register": {201, 400, 413},
     "/authorize": {200, 303, 400, 401, 403, 413, 429},
     "/token": {200, 400, 401, 413, 429},
+    "/par": {201, 400, 401, 413, 429},
+    "/device_authorization": {200, 400, 401, 413, 429},
+    "/device": {200, 400, 401, 403, 413, 429},
     "/introspect": {200, 400, 401, 413, 429},
     "/revoke": {200, 400, 401, 413, 429},
     "/admin/revoke": {200, 400, 401, 413, 429},
@@ -48,7 +52,7 @@ CUT = {"long", "bad chunk"}
 """Framings after which the client hangs up, or both sides would wait for ever."""
 TOO_LONG = 32_768
 """Bytes of headers after which the server hangs up, whether or not the client is still sending."""
-SUCCESSES = {"register": 201, "decide": 303}
+SUCCESSES = {"register": 201, "push": 201, "decide": 303, "poll": 400}
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from tests.endpoints.local import ISSUER, NOW, SECOND, Down, Service
+from tests.proofs import Prover, bound
 from tests.replica import INTROSPECTION_TOKEN, Client, Tokens, tokens
 from tokensvc import assembly
+from tokensvc.errors import SettingsError
 from tokensvc.settings import Settings
 from tokensvc.tokens.kinds import client_handle
 
@@ -233,6 +235,13 @@ def test_clients_with_one_secret_are_still_two() -> None:
         assert (one.active(mine.access), one.active(spared.access)) == (False, True)
 
 
+def test_token_is_bound_to_the_key_that_is_proved(robot: Client) -> None:
+    holder = bound(robot, Prover(now=NOW // SECOND))
+    issued = obtain(holder)
+    assert issued.response["token_type"] == "DPoP"
+    assert robot.introspect(issued.access)["cnf"] == {"jkt": holder.prover.jkt}
+
+
 def test_outage_of_the_ledger_is_no_refusal(service: Service, robot: Client) -> None:
     with service.changed(ledger=Down()):
         assert refused(robot) == (503, "temporarily_unavailable")
@@ -254,3 +263,30 @@ def test_everything_from_before_a_restart_with_memory_is_dead() -> None:
         client = acting(service)
         assert not client.active(old)
         assert client.active(obtain(client).access)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"identity": None}, "identity goes with"),
+        ({"grant_types": ["authorization_code"], "redirect_uris": ["https://a.example/cb"]}, "identity goes with"),
+        ({"identity": "acme/robot"}, "account/user/role"),
+        ({"identity": "acme//machine"}, "1 to 128 bytes"),
+        ({"identity": "acme/a%0Ab/machine"}, "control characters"),
+        ({"client_secret_hash": None}, "a client that authenticates"),
+        ({"grant_types": ["authorization_code", "client_credentials"]}, "needs redirect_uris"),
+    ],
+    ids=["no identity", "no grant", "no role", "no user", "control character", "no secret", "no redirect URI"],
+)
+def test_entry_that_cannot_be_used_is_refused_with_the_way_out(changes: dict[str, Any], problem: str) -> None:
+    values = {"issuer": ISSUER, "keys": "x", "client_keys": "x", "clients": written(entry(**changes))}
+    with pytest.raises(SettingsError, match=rf"^TOKENSVC_CLIENTS .*{problem}.*\. See the README"):
+        assembly.own_clients(Settings.model_validate(values))
+
+
+def test_identity_is_percent_encoded_as_elsewhere() -> None:
+    with Service({"clients": written(entry(identity="a%2Fb/c%3Ad/e%25"))}) as service:
+        client = acting(service)
+        facts = client.introspect(obtain(client).access)
+        assert (facts["account"], facts["user"], facts["role"]) == ("a/b", "c:d", "e%")
+        assert facts["sub"] == "a%2Fb/c%3Ad"

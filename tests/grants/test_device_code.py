@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.device import Device, Person
 from tests.endpoints.local import NOW, SECOND, Clock, Down, Service
-from tests.replica import API_KEY, api_key_entry, tokens
+from tests.proofs import Prover, bound
+from tests.replica import API_KEY, Client, api_key_entry, tokens
+from tests.signer import Signer
+from tests.test_readme import blocks
 from tokensvc.grants import devices
 from tokensvc.ledger.marks import Mark, account
+from tokensvc.protocol.client import DEVICE_CODE
 
-ON = {"device_authorization": "on"}
+ON: dict[str, object] = {"device_authorization": "on"}
 LIFE = 600 * SECOND
+DOCUMENTATION = (Path(__file__).parents[2] / "docs" / "grants.md").read_text(encoding="utf-8")
 VIEWER_KEY = "key-of-a-viewer-which-is-long-enough"
 
 
@@ -44,7 +55,7 @@ def test_device_gets_tokens_for_what_the_person_allowed(service: Service, device
     assert issued.response["scope"] == "mcp"
     facts = device.client.introspect(issued.access)
     assert (facts["sub"], facts["role"], facts["active"]) == ("acme/ada", "admin", True)
-    assert tokens(device.client.refresh(issued.refresh))
+    assert device.client.active(tokens(device.client.refresh(issued.refresh)).access)
 
 
 def test_device_that_waits_for_nothing_is_not_slowed_down(device: Device, person: Person) -> None:
@@ -217,6 +228,62 @@ def test_two_replicas_with_one_ledger_are_one(service: Service, device: Device) 
         assert device.outcome() == "authorization_pending"
         person.allow(device.user_code)
         assert device.outcome() == ""
+
+
+def test_device_with_a_key_gets_tokens_that_are_bound_to_it(device: Device, person: Person) -> None:
+    """RFC 9449 §5: to the key that it proves when it fetches them. Polls that have to wait use no proof up."""
+    device.client = client = bound(device.client, Prover(now=NOW // SECOND))
+    assert device.outcome() == "authorization_pending"
+    person.allow(device.user_code)
+    issued = tokens(device.poll())
+    assert issued.response["token_type"] == "DPoP"
+    assert client.introspect(issued.access)["cnf"] == {"jkt": client.prover.jkt}
+    stolen = Client(client.url, http=client.http, client_id=client.client_id)
+    assert stolen.refresh(issued.refresh).status_code == 400
+    assert client.refresh(issued.refresh).status_code == 200
+
+
+def test_device_that_signs_proves_itself_at_both_endpoints() -> None:
+    """RFC 7523 §2.2, to this endpoint or to the issuer. The operator knows the app, and this was it."""
+    signer = Signer("robot", now=lambda: NOW // SECOND)
+    entry = {"client_id": "robot", "client_name": "Robot", "grant_types": [DEVICE_CODE], "jwks": signer.jwks}
+    clients = json.dumps([entry | {"token_endpoint_auth_method": "private_key_jwt"}])
+    with Service(ON | {"clients": clients}) as service:
+        device, person = Device(service.client()), Person(service.http(), service.issuer)
+        device.client.client_id = "robot"
+        assert device.ask().status_code == 401
+        assert device.ask(**signer.parameters(f"{service.issuer}/device_authorization")).status_code == 200
+        page = person.enter(device.user_code)
+        assert "Known app" in page.text
+        person.decide(page)
+        assert device.outcome() == "invalid_client"
+        assert device.poll(**signer.parameters(service.issuer)).status_code == 200
+
+
+def test_the_commands_of_the_documentation_do_what_it_says(service: Service, person: Person) -> None:
+    block = "\n".join(block for block in blocks(DOCUMENTATION, "sh") if "device" in block)
+    commands = [shlex.split(command) for command in re.split(r"\n(?=curl )", block.replace("\\\n", ""))]
+    assert [command[0] for command in commands] == ["curl"] * 3
+    known = dict[str, str]()
+    for command in commands:
+        known |= {name.upper(): str(value) for name, value in _answered(service, command, known).items()}
+    assert known["ERROR"] == "authorization_pending"
+    assert person.allow(known["USER_CODE"]).status_code == 200
+
+
+def _answered(service: Service, command: list[str], known: Mapping[str, str]) -> dict[str, Any]:
+    """What a curl command is answered, its variables taken from the answers before."""
+    pairs = list(pairwise(command))
+    url = next(word for word in command if word.startswith(service.issuer))
+    sent = [value for option, value in pairs if option in {"-d", "--data-urlencode"}]
+    if ("-H", "Content-Type: application/json") in pairs:
+        answer = service.http().post(url, json=json.loads(*sent))
+    else:
+        form = dict(pair.split("=", 1) for pair in sent)
+        filled = {name: known[value[1:]] if value.startswith("$") else value for name, value in form.items()}
+        answer = service.http().post(url, data=filled)
+    content: dict[str, Any] = answer.json()
+    return content
 
 
 @pytest.fixture

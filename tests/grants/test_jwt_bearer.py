@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,9 +18,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from joserfc.jwk import ECKey, OctKey
 
+from tests import replica
 from tests.endpoints.local import ISSUER, NOW, SECOND, Down, Service
 from tests.grants.identity_provider import IDP, IdentityProvider
-from tests.replica import INTROSPECTION_TOKEN, Client, Tokens, tokens
+from tests.ports import free_port
+from tests.promises import proves
+from tests.proofs import Prover, bound
+from tests.replica import INTROSPECTION_TOKEN, Client, Tokens, ring_entry, tokens
 from tokensvc import assembly
 from tokensvc.errors import SettingsError
 from tokensvc.protocol.id_jag import GRANT_TYPE, PROFILE
@@ -274,6 +280,17 @@ def test_refusal_says_nothing_of_the_reason(agent: Client) -> None:
     assert len({present(agent, assertion).text for assertion in wrong}) == 1
 
 
+def test_assertion_for_a_key_is_good_for_who_proves_it_alone(agent: Client) -> None:
+    """`cnf` of RFC 7800, as RFC 9449 §6 writes it; without one any key may be bound."""
+    prover, thief = (bound(agent, Prover(now=NOW // SECOND)) for _ in range(2))
+    assertion = PROVIDER.assertion(cnf={"jkt": prover.prover.jkt})
+    assert refused(present(agent, assertion)) == INVALID
+    assert refused(present(thief, assertion)) == INVALID
+    for issued in (obtain(prover, assertion), obtain(prover, PROVIDER.assertion())):
+        assert issued.response["token_type"] == "DPoP"
+        assert agent.introspect(issued.access)["cnf"] == {"jkt": prover.prover.jkt}
+
+
 def test_assertion_is_required(agent: Client) -> None:
     assert refused(agent.token(grant_type=GRANT_TYPE)) == (400, "invalid_request")
 
@@ -299,6 +316,7 @@ def test_issuer_may_be_trusted_with_clients_that_have_no_secret() -> None:
 # How often
 
 
+@proves("other one-use ids", "memory", "at most once")
 def test_assertion_counts_once_and_what_came_of_it_lives_on(service: Service, agent: Client) -> None:
     assertion = PROVIDER.assertion()
     issued = obtain(agent, assertion)
@@ -338,12 +356,41 @@ def test_assertion_from_before_the_memory_began_is_refused() -> None:
         assert present(acting(service), PROVIDER.assertion(now=service.clock.now)).status_code == 200
 
 
-def test_trust_in_issuers_does_not_go_together_with_peers() -> None:
-    environment = Settings.model_validate(
-        {"issuer": ISSUER, "keys": "x", "client_keys": "x"} | settings(peers="https://peer.example.com")
+@proves("other one-use ids", "sqlite", "the same, on every replica")
+def test_assertion_counts_once_for_replicas_that_share_a_ledger_and_after_a_restart(tmp_path: Path) -> None:
+    shared = settings(ledger=f"sqlite:///{tmp_path}/ledger.db", keys=ring_entry("k1"), client_keys=ring_entry("c1"))
+    assertion = PROVIDER.assertion(now=NOW + SECOND)
+    with Service(shared) as one, Service(shared) as other:
+        issued = obtain(acting(one), assertion)
+        assert refused(present(acting(other), assertion)) == INVALID
+        assert acting(other).active(issued.access)
+    with Service(shared) as restarted:
+        assert refused(present(acting(restarted), assertion)) == INVALID
+        assert acting(restarted).active(issued.access)
+
+
+def test_of_assertions_presented_at_once_one_counts(agent: Client, service: Service) -> None:
+    async def at_once() -> list[httpx.Response]:
+        form = {"grant_type": GRANT_TYPE, "assertion": PROVIDER.assertion()}
+        transport = httpx.ASGITransport(service.app)
+        async with httpx.AsyncClient(transport=transport, base_url=ISSUER, auth=("agent", SECRET)) as http:
+            return list(await asyncio.gather(*(http.post("/token", data=form) for _ in range(16))))
+
+    answers = service.run(at_once())
+    assert sorted(answer.status_code for answer in answers) == [200] + [400] * 15
+    [issued] = [answer.json()["access_token"] for answer in answers if answer.status_code == 200]
+    assert agent.active(issued)
+
+
+def test_trust_in_issuers_does_not_go_together_with_peers(tmp_path: Path) -> None:
+    """Two of them could each take the same assertion once."""
+    listed = json.dumps([PROVIDER.entry()])
+    environment = replica.settings(
+        f"sqlite:///{tmp_path}/ledger.db", free_port(), id_jag_issuers=listed, peers="https://peer.example.com"
     )
-    with pytest.raises(SettingsError, match=r"^TOKENSVC_ID_JAG_ISSUERS goes together with TOKENSVC_PEERS.*\. Let the"):
-        assembly.identities(environment)
+    said = replica.refusal(environment)
+    assert "TOKENSVC_ID_JAG_ISSUERS goes together with TOKENSVC_PEERS" in said
+    assert "Let the replicas share one ledger" in said
 
 
 # What ends it

@@ -94,7 +94,7 @@ def test_spaces_and_line_ends_around_a_pasted_key_are_nothing() -> None:
 
 def test_removed_key_ends_what_it_authorized() -> None:
     before = signed_in(ApiKeys.parse(f"{entry('one')},{entry('two')}"), "one")
-    with pytest.raises(IdentityEnded, match="removed"):
+    with pytest.raises(IdentityEnded, match="no API key, client or issuer"):
         confirm(ApiKeys.parse(entry("two")), before)
 
 

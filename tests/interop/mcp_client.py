@@ -75,6 +75,8 @@ class SdkClient:
     method: AuthMethod | None = "none"
     person: Person = field(default_factory=Person)
     storage: Storage = field(default_factory=Storage)
+    document: str | None = None
+    """The URL of its client metadata document, if it has one."""
     provider: OAuthClientProvider = field(init=False)
 
     def __post_init__(self) -> None:
@@ -86,7 +88,12 @@ class SdkClient:
             }
         )
         self.provider = OAuthClientProvider(
-            self.server_url, metadata, self.storage, self.person.open, self.person.return_to_client
+            self.server_url,
+            metadata,
+            self.storage,
+            self.person.open,
+            self.person.return_to_client,
+            client_metadata_url=self.document,
         )
 
     @property

@@ -21,10 +21,13 @@ from tests import parts
 from tests.interop.deployment import Deployment, deployed
 from tests.interop.person import Person
 from tests.replica import SECONDS, TLS, wait_until
+from tests.test_readme import blocks
+from tokensvc.tokens.kinds import client_handle
 
 pytestmark = pytest.mark.needs("node")
 PACKAGES = parts.NODE_FOLDER / "node_modules"
 GUIDE = (Path(__file__).parents[2] / "docs" / "connect.md").read_text(encoding="utf-8")
+ADDRESS = "https://mcp.example.com/mcp"
 CODEX = "@openai/codex/bin/codex.js"
 INSPECTOR = "@modelcontextprotocol/inspector/clients/launcher/build/index.js"
 MCP_REMOTE = "mcp-remote/dist/proxy.js"
@@ -37,6 +40,15 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     """Without client metadata documents: those of the apps lie on the internet."""
     settings = {"access_ttl": str(LIFETIME), "cimd": "off"}
     with deployed(tmp_path_factory.mktemp("mcp"), "sqlite:///ledger.db", "/auth", **settings) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Where nobody may register: the clients are those of the guide."""
+    *_, clients = blocks(GUIDE, "json")
+    settings = {"clients": clients, "registration": "off", "cimd": "off"}
+    with deployed(tmp_path_factory.mktemp("mcp"), "memory://", **settings) as started:
         yield started
 
 
@@ -76,7 +88,7 @@ class Machine:
         """What the guide gives a command as its arguments, with the address of this deployment's server."""
         line = re.search(rf"^{re.escape(command)} (.*)$", GUIDE, re.MULTILINE)
         assert line, f"the guide has no {command}"
-        return shlex.split(line[1].replace("https://mcp.example.com/mcp", self.deployment.server.url))
+        return shlex.split(line[1].replace(ADDRESS, self.deployment.server.url))
 
     def follow(self, stream: IO[str] | None) -> Thread:
         """Read what an app says, beside whatever else it does."""
@@ -126,6 +138,24 @@ def test_codex_signs_in_when_a_server_is_added(machine: Machine) -> None:
     assert (machine.signed_in, "Successfully logged in" in added) == (1, True)
     (listed,) = json.loads(machine.run(CODEX, "mcp", "list", "--json", CODEX_HOME=str(home)))
     assert (listed["transport"]["url"], listed["auth_status"]) == (machine.deployment.server.url, "o_auth")
+
+
+@pytest.mark.verifies("MCP Inspector", "a client_id of the operator's")
+def test_mcp_inspector_comes_with_the_client_id_that_it_is_given(closed: Deployment, tmp_path: Path) -> None:
+    assert whoami_by_inspector(Machine(closed, tmp_path), "--client-id", "inspector")["client"] == client_handle(
+        "inspector"
+    )
+
+
+@pytest.mark.verifies("Codex", "a client_id of the operator's")
+def test_codex_comes_with_the_client_id_of_its_configuration(closed: Deployment, tmp_path: Path) -> None:
+    machine = Machine(closed, tmp_path)
+    (server,) = blocks(GUIDE, "toml")
+    own = '[mcp_servers.example.oauth]\nclient_id = "codex"\n'
+    (tmp_path / "config.toml").write_text(server.replace(ADDRESS, closed.server.url) + own, encoding="utf-8")
+    said = machine.run(CODEX, "mcp", "login", "example", CODEX_HOME=str(tmp_path))
+    assert (machine.signed_in, "Successfully logged in" in said) == (1, True)
+    closed.replica.logged("token issued", client=client_handle("codex"))
 
 
 def whoami_by_mcp_remote(machine: Machine) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,11 +12,19 @@ import httpx
 import pytest
 from authlib.integrations.base_client import OAuthError  # type: ignore[import-untyped]
 from authlib.integrations.httpx_client import OAuth2Client  # type: ignore[import-untyped]
+from authlib.oauth2.rfc7523 import PrivateKeyJWT  # type: ignore[import-untyped]
+from joserfc.jwk import ECKey
 
 from tests.interop.person import Person
 from tests.ports import free_port
 from tests.replica import INTROSPECTION_TOKEN, KNOWN_SECRETS, REDIRECT_URI, SECONDS, TLS, Replica, settings
 
+KEY = ECKey.generate_key("P-256", {"kid": "first"})
+SIGNING = {"token_endpoint_auth_method": "private_key_jwt", "jwks": {"keys": [KEY.as_dict(private=False)]}}
+CLIENTS = [
+    SIGNING | {"client_id": "web", "redirect_uris": [REDIRECT_URI]},
+    SIGNING | {"client_id": "robot", "grant_types": ["client_credentials"], "identity": "acme/robot/machine"},
+]
 METHODS = ["none", "client_secret_basic", "client_secret_post"]
 
 
@@ -36,8 +45,11 @@ class App:
             "code_challenge_method": "S256",
             "token_endpoint": self.metadata["token_endpoint"],
         } | changes
+        # For private_key_jwt it is the key.
         secret = self.registration.get("client_secret")
-        return OAuth2Client(self.registration["client_id"], secret, verify=TLS, timeout=SECONDS, **options)
+        client = OAuth2Client(self.registration["client_id"], secret, verify=TLS, timeout=SECONDS, **options)
+        client.register_client_auth_method(PrivateKeyJWT(self.metadata["token_endpoint"], alg="ES256"))
+        return client
 
     def sign_in(self, client: OAuth2Client) -> Any:
         """The whole way to tokens."""
@@ -58,7 +70,8 @@ class App:
 @pytest.fixture(scope="module")
 def metadata(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     port = free_port()
-    with Replica(settings("memory://", port), port, directory=tmp_path_factory.mktemp("replica")) as replica:
+    environment = settings("memory://", port, clients=json.dumps(CLIENTS))
+    with Replica(environment, port, directory=tmp_path_factory.mktemp("replica")) as replica:
         url = f"{replica.url}/.well-known/oauth-authorization-server"
         yield httpx.get(url, verify=TLS, timeout=SECONDS).json()
 
@@ -99,6 +112,21 @@ def test_authlib_refreshes_an_expired_token_before_it_uses_it(app: App) -> None:
         client.ensure_active_token()
         remembered(client.token)
         assert updated == [client.token["access_token"]] != [first["access_token"]]
+
+
+@pytest.mark.verifies("Authlib", "private_key_jwt, client credentials by it")
+def test_authlib_authenticates_by_a_key(metadata: dict[str, Any]) -> None:
+    signing = {"token_endpoint_auth_method": "private_key_jwt", "client_secret": KEY}
+    web = App(metadata, signing | {"client_id": "web"})
+    with web.client() as client:
+        facts = web.introspect(web.sign_in(client)["access_token"])
+        assert (facts["active"], facts["sub"]) == (True, "acme/ada")
+        assert remembered(client.refresh_token())["refresh_token"]
+    robot = App(metadata, signing | {"client_id": "robot"})
+    with robot.client(redirect_uri=None) as client:
+        issued = remembered(client.fetch_token(grant_type="client_credentials"))
+        assert "refresh_token" not in issued
+        assert robot.introspect(issued["access_token"])["sub"] == "acme/robot"
 
 
 def remembered(answer: Any) -> Any:

@@ -13,7 +13,8 @@ import pytest
 from jwt import PyJWKClient
 
 from tests.interop import node
-from tests.replica import Client, Replica, Tokens, free_port, ring_entry, settings
+from tests.ports import free_port
+from tests.replica import Client, Replica, Tokens, ring_entry, settings
 from tokensvc.tokens.base64url import decode, encode
 
 RESOURCE = "https://mcp.example.com/mcp"
@@ -51,6 +52,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield Site(request.param, replica, client, client.sign_in())
 
 
+@pytest.mark.verifies("PyJWT", "JWT access tokens verified offline")
 def test_pyjwt_verifies_what_introspection_says(site: Site) -> None:
     said = site.verify(site.issued.access)
     facts = site.client.introspect(site.issued.access)
@@ -61,6 +63,7 @@ def test_pyjwt_verifies_what_introspection_says(site: Site) -> None:
     assert (header["typ"], header["alg"], header["kid"].partition(".")[0]) == ("at+jwt", site.alg, "s2")
 
 
+@pytest.mark.verifies("PyJWT", "every key of a ring in the set")
 def test_pyjwt_finds_every_version_in_the_set(site: Site) -> None:
     keys = PyJWKClient(f"{site.replica.url}/jwks.json").get_signing_keys()
     assert [str(key.key_id).partition(".")[0] for key in keys] == ["s1", "s2", "s3"]
@@ -102,6 +105,7 @@ def test_revocation_is_heard_of_by_who_asks_alone(site: Site) -> None:
 
 
 @pytest.mark.needs("node")
+@pytest.mark.verifies("jose", "JWT access tokens verified offline")
 def test_jose_verifies_from_the_issuer_alone(site: Site) -> None:
     tokens = {
         "good": site.issued.access,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
@@ -21,7 +20,7 @@ from mcp.client.auth.extensions.client_credentials import (
 from mcp.client.auth.extensions.identity_assertion import IdentityAssertionOAuthProvider
 from mcp.client.streamable_http import streamable_http_client
 
-from tests.grants.identity_provider import IdentityProvider
+from tests.grants.identity_provider import IdentityProvider, a_second_ahead
 from tests.interop.deployment import Deployment, deployed
 from tests.interop.mcp_client import Storage
 from tests.replica import KNOWN_SECRETS, SECONDS, TLS
@@ -75,6 +74,7 @@ def subject(deployment: Deployment, auth: httpx2.Auth) -> str:
 
 
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
+@pytest.mark.verifies("MCP Python SDK", "client credentials by secret")
 def test_the_sdk_s_client_credentials_with_a_secret(deployment: Deployment, method: str) -> None:
     storage = Storage()
     auth = ClientCredentialsOAuthProvider(
@@ -90,6 +90,7 @@ def test_the_sdk_s_client_credentials_with_a_secret(deployment: Deployment, meth
     assert storage.tokens.refresh_token is None
 
 
+@pytest.mark.verifies("MCP Python SDK", "client credentials by key")
 def test_the_sdk_s_client_credentials_with_a_key(deployment: Deployment) -> None:
     signing = SignedJWTParameters(
         issuer="signing-robot",
@@ -107,6 +108,7 @@ def test_the_sdk_s_client_credentials_with_a_key(deployment: Deployment) -> None
     assert subject(deployment, auth) == "acme/robot"
 
 
+@pytest.mark.verifies("MCP Python SDK", "an enterprise's assertion (ID-JAG)")
 def test_the_sdk_s_enterprise_managed_authorization(deployment: Deployment) -> None:
     """An assertion per token, for the resource that the SDK names."""
     asked: list[tuple[str, str]] = []
@@ -114,8 +116,7 @@ def test_the_sdk_s_enterprise_managed_authorization(deployment: Deployment) -> N
 
     async def issue(audience: str, resource: str) -> str:
         asked.append((audience, resource))
-        now = time.time_ns() // 1_000_000
-        return PROVIDER.assertion(now=now, aud=audience, resource=resource, scope="mcp", sub="U7")
+        return PROVIDER.assertion(now=a_second_ahead(), aud=audience, resource=resource, scope="mcp", sub="U7")
 
     auth = IdentityAssertionOAuthProvider(
         deployment.server.url,

@@ -13,6 +13,7 @@ from mcp import MCPError
 from mcp.types import TextContent
 
 from tests.examples.program import EXAMPLES, Program, python
+from tests.interop import node
 from tests.interop.mcp_client import Person, SdkClient
 from tests.ports import free_port
 from tests.replica import API_KEY, INTROSPECTION_TOKEN, TLS, Client, Replica, api_key_entry, settings
@@ -48,6 +49,7 @@ async def call(session: McpClient, tool: str, **arguments: str) -> str:
     return content.text
 
 
+@pytest.mark.verifies("MCP Python SDK", "step-up to another scope")
 def test_the_sdk_asks_for_what_is_missing_when_it_is_needed_and_keeps_what_it_had(services: Services) -> None:
     served, replica = services
 
@@ -70,6 +72,17 @@ def test_the_sdk_asks_for_what_is_missing_when_it_is_needed_and_keeps_what_it_ha
     old, new = operator.introspect(before), operator.introspect(client.tokens.access_token)
     assert (old["scope"], new["scope"]) == ("mcp", "mcp files")
     assert old["family"] != new["family"], "the first grant goes on by itself: other installations may live on it"
+
+
+@pytest.mark.needs("node")
+@pytest.mark.verifies("MCP TypeScript SDK", "step-up to another scope")
+def test_the_typescript_sdk_asks_for_what_is_missing_and_keeps_what_it_had(services: Services) -> None:
+    served, _ = services
+    seen = node.run("mcp_step_up.mjs", {"server": served.url, "apiKey": API_KEY})
+    assert seen["answers"] == ["notes.txt", "notes.txt is gone", "notes.txt"]
+    assert (seen["interrupted"], seen["scopes"]) == (True, ["mcp", "mcp files"])
+    asked = [set(parse_qs(urlsplit(url).query)["scope"][0].split()) for url in seen["asked"]]
+    assert asked == [{"mcp", "offline_access"}, {"mcp", "files", "offline_access"}]
 
 
 def test_the_page_of_a_step_up_names_all_that_is_asked_for(services: Services) -> None:

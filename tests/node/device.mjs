@@ -2,6 +2,7 @@
 
 import * as oauth from 'oauth4webapi'
 import { authentications, discover, input, insecure, refusal, register } from './client.mjs'
+import { allowDevice } from './person.mjs'
 
 const { issuer, resource, apiKey, method } = await input()
 const as = await discover(issuer)
@@ -17,23 +18,12 @@ async function poll() {
   return oauth.processDeviceCodeResponse(as, client, response)
 }
 
-/** Post a page's form with these fields, as the browser that it was shown in. */
-async function post(page, cookie, fields) {
-  const hidden = (await page.text()).matchAll(/<input type="hidden" name="([^"]+)" value="([^"]*)"/g)
-  const form = Object.fromEntries([...hidden].map(([, name, value]) => [name, value]))
-  const body = new URLSearchParams({ ...form, ...fields })
-  return fetch(begun.verification_uri, { method: 'POST', body, headers: { cookie }, redirect: 'manual' })
-}
-
 const pending = [await refusal(poll), await refusal(poll)]
-const page = await fetch(begun.verification_uri)
-const cookie = page.headers.getSetCookie()[0].split(';')[0]
-const consent = await post(page, cookie, { user_code: begun.user_code })
-const allowed = await post(consent, cookie, { api_key: apiKey, decision: 'allow' })
+const allowed = await allowDevice(begun.verification_uri, begun.user_code, apiKey)
 
 const first = await poll()
 const refreshed = await oauth.refreshTokenGrantRequest(as, client, authentication, first.refresh_token, insecure)
 const second = await oauth.processRefreshTokenResponse(as, client, refreshed)
 const again = await refusal(poll)
 
-console.log(JSON.stringify({ as, client, begun, pending, allowed: allowed.status, first, second, again }))
+console.log(JSON.stringify({ as, client, begun, pending, allowed, first, second, again }))

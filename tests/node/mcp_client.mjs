@@ -7,8 +7,9 @@ export const redirectUri = 'http://127.0.0.1:33418/callback'
 
 /** What an app keeps, and where it sends people. `kept` may be another installation's. */
 export class Provider {
-  constructor({ method = 'none', kept = {}, metadata = {}, apiKey, decision = 'allow' }) {
-    Object.assign(this, { method, kept, metadata, apiKey, decision, asked: [], invalidated: [] })
+  constructor({ method = 'none', kept = {}, document, apiKey, decision = 'allow' }) {
+    Object.assign(this, { method, kept, apiKey, decision, asked: [], invalidated: [] })
+    this.clientMetadataUrl = document
   }
 
   redirectUrl = redirectUri
@@ -16,7 +17,7 @@ export class Provider {
   get clientMetadata() {
     const grants = { grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'] }
     const named = { client_name: 'TypeScript SDK', redirect_uris: [redirectUri] }
-    return { ...named, ...grants, token_endpoint_auth_method: this.method, ...this.metadata }
+    return { ...named, ...grants, token_endpoint_auth_method: this.method }
   }
 
   state = () => `${crypto.randomUUID()}/+=`

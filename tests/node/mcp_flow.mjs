@@ -3,15 +3,15 @@
 import { call, connect, Provider } from './mcp_client.mjs'
 import { input } from './person.mjs'
 
-const { server, apiKey, method } = await input()
-const provider = new Provider({ method, apiKey })
+const { server, apiKey, method, document } = await input()
+const provider = new Provider({ method, apiKey, document })
 const session = await connect(server, provider)
 const tools = (await session.listTools()).tools.map((tool) => tool.name)
 const sum = await call(session, 'add', { a: 40, b: 2 })
 const me = await call(session, 'whoami')
 await session.close()
 
-const again = new Provider({ method, apiKey, kept: provider.kept })
+const again = new Provider({ method, apiKey, document, kept: provider.kept })
 const second = await connect(server, again)
 const meAgain = await call(second, 'whoami')
 await second.close()

@@ -59,7 +59,7 @@ HEADER = {"alg": "ES256", "typ": "at+jwt", "kid": KEYS.active(NOW).kid}
 @algorithms
 def test_claims_are_those_of_the_standard_and_of_introspection(alg: str) -> None:
     bound = replace(ACCESS, jkt=digest("a key", 32))
-    found = payload(tokens(alg=alg).seal(bound, NOW))
+    found = payload(tokens(alg=alg).seal(bound, ACCESS.iat))
     assert found == {
         "iss": ISSUER,
         "sub": "acme/ada%40example.com",
@@ -107,6 +107,14 @@ def test_opens_to_what_was_signed(
     )
     both = tokens(alg=alg)
     assert both.unseal(both.seal(token, NOW), NOW) == token
+
+
+def test_is_never_issued_in_the_future_which_libraries_refuse() -> None:
+    """An authorization may be lifted over a mark that lies ahead. What counts here is still when it was."""
+    ahead = replace(ACCESS, authorized_at=NOW + 4_000, issued_after=0)
+    value = TOKENS.seal(ahead, NOW)
+    assert payload(value)["iat"] == NOW // 1000
+    assert TOKENS.unseal(value, NOW) == ahead
 
 
 def test_every_field_is_carried() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import unicodedata
 from typing import Any, Literal
 
@@ -9,14 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.protocol.directory import new_clients
 from tests.tokens.examples import NOW, entry, sealer
 from tokensvc.errors import InvalidClientMetadata, InvalidRedirectUri
+from tokensvc.protocol.client import Lifetimes
 from tokensvc.protocol.redirect_uri import RedirectPolicy
 from tokensvc.protocol.registration import MOST_REDIRECTS, NAME_BYTES, Registration
 from tokensvc.tokens.kinds import ClientId
 
 SEALER = sealer()
 OPEN = RedirectPolicy.parse("")
+LIFETIMES = Lifetimes(1, 2, 3, 4)
 URIS = [f"https://app{number}.example/callback" for number in range(MOST_REDIRECTS + 1)]
 
 
@@ -55,6 +59,53 @@ def test_unknown_grant_types_are_dropped_and_the_rest_echoed(asked: list[str], g
 def test_what_is_not_understood_is_left_out_of_the_answer() -> None:
     response = register(scope="x", contacts=["a"], jwks_uri="https://app.example/jwks", software_id="x", unknown=[1])
     assert response.keys() == register().keys()
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"software_statement": "eyJhbGciOiJub25lIn0.e30."},
+        {"jwks_uri": "not a URL"},
+        {"contacts": "ada@app.example"},
+        {"contacts": [None]},
+        {"client_name#de": "Anwendung", "client_name#": "", "tos_uri#ja": 1},
+        {"scope": ["mcp"]},
+        {"token_endpoint_auth_signing_alg": "RS256"},
+        {"request_uris": ["https://app.example/request"]},
+        dict.fromkeys(("client_name", "grant_types", "response_types", "scope", "contacts", "jwks_uri"), ""),
+        dict.fromkeys(("client_name", "grant_types", "response_types", "jwks", "dpop_bound_access_tokens")),
+        {"dpop_bound_access_tokens": False, "require_pushed_authorization_requests": ""},
+    ],
+    ids=str,
+)
+def test_what_real_clients_add_stops_nobody(extra: dict[str, Any]) -> None:
+    plain = register(token_endpoint_auth_method="none")
+    assert register(token_endpoint_auth_method="none", **extra) == plain
+
+
+def test_client_is_held_to_what_it_wants_to_be_held_to() -> None:
+    names = ("dpop_bound_access_tokens", "require_pushed_authorization_requests")
+    for wanted in ((), names[:1], names[1:], names):
+        response = register(token_endpoint_auth_method="none", **dict.fromkeys(wanted, True))
+        assert {name for name in names if response.get(name) is True} == set(wanted)
+        client = asyncio.run(new_clients(SEALER, {}, LIFETIMES, OPEN).find(response["client_id"], NOW))
+        assert [getattr(client, name) for name in names] == [name in wanted for name in names]
+    for value in ("true", 1, [True]):
+        with pytest.raises(InvalidClientMetadata, match="true or false"):
+            register(dpop_bound_access_tokens=value)
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ("private_key_jwt", "metadata document"),
+        ("client_secret_jwt", "these are: none, client_secret_basic, client_secret_post"),
+        ("tls_client_auth", "these are"),
+    ],
+)
+def test_way_to_authenticate_that_cannot_be_had_is_refused_with_what_can(method: str, said: str) -> None:
+    with pytest.raises(InvalidClientMetadata, match=said):
+        register(token_endpoint_auth_method=method)
 
 
 def test_redirect_uris_are_echoed_as_written_and_sealed_as_digests() -> None:

@@ -9,11 +9,26 @@ from typing import Any
 import pytest
 
 from tests.reference import claims_of, parse_ring
-from tests.tokens.examples import ACCESS, CLIENT_KEYS, CODE, EXAMPLES, ISSUER, KEYS, KINDS, NOW, PUBLIC, sealer
+from tests.tokens.examples import (
+    ACCESS,
+    CLIENT_KEYS,
+    CODE,
+    EXAMPLES,
+    ISSUER,
+    KEYS,
+    KINDS,
+    NOW,
+    PUBLIC,
+    entry,
+    ring,
+    sealer,
+)
 from tests.tokens.test_sizes import FRESH, OLD, REDIRECTS, TRIPLE, client_id, confidential, size
+from tokensvc.tokens import base64url
 from tokensvc.tokens.artefact import Artefact
 from tokensvc.tokens.kinds import ClientId
 from tokensvc.tokens.sealer import OLDEST
+from tokensvc.tokens.signing_keys import ALGORITHMS, SigningKeys
 
 PAGE = (Path(__file__).parents[2] / "docs" / "wire-format.md").read_text(encoding="utf-8")
 VS_CODE = "Visual Studio Code"
@@ -81,9 +96,17 @@ def test_example_of_the_page_opens_every_kind(artefact: Artefact) -> None:
 
 
 def test_header_of_the_page_is_the_one_on_the_wire() -> None:
-    (header,) = re.findall(r'^\{"alg".*\}$', PAGE, re.MULTILINE)
+    header, _ = re.findall(r'^\{"alg".*\}$', PAGE, re.MULTILINE)
     for artefact in (ACCESS, PUBLIC):
         value = sealer().seal(artefact, NOW)
         announced = sealer().version_of(value)
         encoded = value.partition("_")[2].partition(".")[0]
         assert base64.urlsafe_b64decode(encoded + "==").decode() == header.replace("KID.DAY", announced)
+
+
+@pytest.mark.parametrize("alg", ALGORITHMS)
+def test_header_of_a_jwt_on_the_page_is_the_one_on_the_wire(alg: str) -> None:
+    _, header = re.findall(r'^\{"alg".*\}$', PAGE, re.MULTILINE)
+    key = SigningKeys(ring(entry("s1")), alg, ISSUER, "ts").active(NOW)
+    thumb = key.key.thumbprint()[:11]
+    assert base64url.decode(key.header).decode() == header.replace("ALG", alg).replace("KID.THUMB", f"s1.{thumb}")

@@ -91,7 +91,6 @@ async def _decide(request: Request) -> Response:
     address = ReturnAddress(RedirectUri.parse(pending.redirect_uri), pending.state, service.server.issuer)
     decision = form.get("decision")
     if decision == "deny":
-        await _use(pending, service.server, now)
         log("authorization denied", client=pending.client)
         return _see_other(address.refuse(AccessDenied("the person did not allow it")))
     if decision != "allow":
@@ -132,15 +131,19 @@ def _pushed(parameters: Mapping[str, str], server: AuthorizationServer, now: int
 
 
 async def _use(pending: AuthorizationRequest, server: AuthorizationServer, now: int) -> None:
-    """A pushed request is decided once, on however many pages it was shown (RFC 9126 §7.3)."""
+    """A pushed request is allowed once, on however many pages it was shown (RFC 9126 §7.3).
+
+    A denial uses nothing up: it takes no key, so that strangers could fill the ledger with theirs.
+    """
     if not pending.pushed:
         return
+    await server.ledger.ready(now)
     try:
         await server.ledger.spend(f"par:{pending.pushed}", now + PUSHED_LIFETIME + REQUEST_LIFETIME, now)
     except Spent as error:
-        message = "Somebody has decided about this before, perhaps in another tab. Nothing more was allowed."
+        message = "This was allowed before, perhaps in another tab. Nothing more was allowed now."
         raise Refused(
-            400, "This was decided before", message, hint=_AGAIN, reason="pushed request used again"
+            400, "This was allowed before", message, hint=_AGAIN, reason="pushed request used again"
         ) from error
 
 

@@ -39,7 +39,7 @@ async def device(request: Request) -> Response:
     try:
         return await (_take(request) if request.method == "POST" else _ask(request))
     except Refused as refused:
-        warn("device refused", reason=refused.reason)
+        warn("authorization refused", reason=refused.reason, by="device")
         return refused.page(_AGAIN)
     except TemporarilyUnavailable as error:
         return unavailable_page(error, _AGAIN)
@@ -58,8 +58,7 @@ async def _ask(request: Request) -> Response:
         raise Refused(400, "This link is no longer valid", "It is older than ten minutes, or damaged.")
     name, value = cookies.new(now)
     page = DevicePage(name=name, browser=digest(value, 16), exp=now + LIFETIME)
-    code = _read(parameters.get("user_code", ""))
-    shown = code_page(_form(page, service, now), entry=user_code.shown(code), link=link)
+    shown = code_page(_form(page, service, now), user_code=_read(parameters.get("user_code", "")), link=link)
     cookies.put(request, shown, name, value, LIFETIME // 1000)
     return shown
 
@@ -69,6 +68,8 @@ async def _take(request: Request) -> Response:
     service = service_of(request)
     form = await read_page_form(request)
     now = service.clock()
+    # A replica that still catches up knows no code, and nobody is to be told that theirs is wrong.
+    await service.server.ledger.ready(now)
     page = _page(request, form.get("request", ""), service, now)
     if page.request is None:
         return await _find(request, form, page, service, now)
@@ -82,10 +83,10 @@ async def _take(request: Request) -> Response:
 
 async def _find(request: Request, form: Mapping[str, str], page: DevicePage, service: Service, now: int) -> Response:
     """The page to decide on, for who entered the right code."""
-    entry, link = form.get("user_code", ""), form.get("link", "")
-    asked = await _look_up(request, _read(entry), link, service, now)
+    code, link = _read(form.get("user_code", "")), form.get("link", "")
+    asked = await _look_up(request, code, link, service, now)
     if asked is None:
-        return code_page(_form(page, service, now), entry=entry, link=link, status=400, problem=_UNKNOWN)
+        return code_page(_form(page, service, now), user_code=code, link=link, status=400, problem=_UNKNOWN)
     return _consent(replace(page, request=asked, exp=min(page.exp, asked.exp)), asked, service, now)
 
 
@@ -123,7 +124,7 @@ async def _decide(
     try:
         approval = await approve(asked, signed_in, server, now)
     except AccessDenied as error:
-        warn("device refused", reason=error.reason, client=asked.client)
+        warn("authorization refused", reason=error.reason, client=asked.client, by="device")
         problem = "Your role may have none of these permissions."
         return _consent(page, asked, service, now, status=403, problem=problem)
     log(

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from starlette.responses import HTMLResponse
 
 from tokensvc.endpoints.pages import HEADERS, SCOPE_MEANINGS, plain_host, plain_text, shortened, templates
-from tokensvc.protocol.user_code import LONGEST_ENTRY, shown
+from tokensvc.protocol.user_code import shown
 from tokensvc.tokens.kinds import DeviceRequest
 
 CODE: Final = templates.get_template("device_code.html")
@@ -27,12 +27,15 @@ class Form:
         return plain_host(urlsplit(self.issuer).netloc)
 
 
-def code_page(form: Form, *, entry: str = "", link: str = "", status: int = 200, problem: str = "") -> HTMLResponse:
-    """Ask for the code on the device. `entry` stands in the field; `link` is the request where that travels in it."""
+def code_page(form: Form, *, user_code: str = "", link: str = "", status: int = 200, problem: str = "") -> HTMLResponse:
+    """Ask for the code on the device, filled in where it is one; `link` is the request where that travels in the link.
+
+    Nothing that is not a code is shown again.
+    """
     html = CODE.render(
         request=form.request,
         host=form.host,
-        entry=shortened(entry, LONGEST_ENTRY),
+        user_code=shown(user_code),
         link=link,
         problem=problem,
     )

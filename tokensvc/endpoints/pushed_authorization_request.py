@@ -24,6 +24,7 @@ async def pushed_authorization_request(request: Request) -> Response:
     try:
         parameters = (await read_form(request)).check()
         now = service.clock()
+        await service.server.ledger.ready(now)
         # A proof is good for this request alone, which may come as often as it likes: it yields the same each time.
         proof = read_proof(request, PATH, service, now)
         authenticated = await authenticate_client(request, parameters, service, now)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tokensvc.dpop import Proof
 from tokensvc.endpoints.client_authentication import authenticate_client
 from tokensvc.endpoints.http import NO_STORE, JsonResponse, read_form
 from tokensvc.endpoints.proof import nonce_header, read_proof
@@ -23,6 +24,7 @@ from tokensvc.errors import (
 from tokensvc.grants.issued import Issued
 from tokensvc.grants.token_request import GrantType, TokenRequest
 from tokensvc.observability import log, warn
+from tokensvc.protocol.client import Client
 
 _EVENTS = {"advanced": "token issued", "trusted": "token issued on trust", "repeated": "token repeated"}
 
@@ -42,10 +44,7 @@ async def token(request: Request) -> Response:
         proof = read_proof(request, "/token", service, now)
         authenticated = await authenticate_client(request, parameters, service, now)
         client = authenticated.handle
-        if authenticated.dpop_bound_access_tokens and proof is None:
-            raise InvalidDpopProof(
-                "the client registered for tokens that are bound to a key, and a DPoP proof is missing"
-            )
+        _check_registration(authenticated, proof)
         issued = await grant(TokenRequest(parameters, authenticated, now, proof), service.server)
     except (TemporarilyUnavailable, AuthorizationPending, UseDpopNonce):
         raise
@@ -55,6 +54,12 @@ async def token(request: Request) -> Response:
     event = _EVENTS[issued.outcome]
     log(event, grant_type=grant_type, client=client, family=issued.family, generation=issued.generation)
     return JsonResponse(_response(issued), headers=NO_STORE | nonce_header(proof, service, now))
+
+
+def _check_registration(client: Client, proof: Proof | None) -> None:
+    """Raises InvalidDpopProof (RFC 9449 §5.2)."""
+    if client.dpop_bound_access_tokens and proof is None:
+        raise InvalidDpopProof("the client registered for tokens that are bound to a key, and a DPoP proof is missing")
 
 
 def _warn(error: OAuthError, grant_type: str, client: str) -> None:

@@ -5,7 +5,7 @@ person follows, and the ledger hears of it with the decision: so a flood of requ
 """
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from tokensvc.errors import AccessDenied, UnauthorizedClient
 from tokensvc.grants.devices import Devices
@@ -27,14 +27,15 @@ _TRIES = 4
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What a device gets. `user_code` is without its dash; `link` is the sealed request where the ledger has it not."""
+    """What a device gets. `user_code` is without its dash, `link` the sealed request, empty where the ledger has it."""
 
-    device_code: str
-    user_code: str
-    link: str = ""
+    device_code: str = field(repr=False)
+    user_code: str = field(repr=False)
+    link: str = field(repr=False)
 
 
 def check_grant_type(client: Client) -> None:
+    """Raises UnauthorizedClient."""
     if DEVICE_CODE not in client.grant_types:
         raise UnauthorizedClient("the client did not register for the device code grant")
 
@@ -59,11 +60,10 @@ async def begin(
         client_host=client.host,
     )
     kept = await _keep(request, server, now) if devices.has_room(request.exp, now) else None
-    offer = kept.offer if kept else request.offer
-    device_code = server.sealer.seal(DeviceCode(family, client.handle, offer, authorized_at=begun), now)
-    if kept:
-        return Begun(device_code, kept.user_code)
-    return Begun(device_code, request.user_code, link=server.sealer.seal(request, now))
+    asked = kept or request
+    device_code = DeviceCode(family, client.handle, asked.offer, authorized_at=begun, lifetime=LIFETIME)
+    link = "" if kept else server.sealer.seal(asked, now)
+    return Begun(server.sealer.seal(device_code, now), asked.user_code, link)
 
 
 def _is_proved(client: Client) -> bool:

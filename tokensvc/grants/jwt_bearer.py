@@ -24,7 +24,7 @@ from tokensvc.protocol.server import AuthorizationServer
 
 @dataclass(frozen=True, slots=True)
 class JwtBearer:
-    """The issuers that are trusted, by name, and the way to their keys."""
+    """The issuers that are trusted, by what `iss` says, and the way to their keys."""
 
     issuers: Mapping[str, TrustedIssuer]
     keys: KeyDirectory

@@ -1,4 +1,7 @@
-"""What a step of a family yields: an access token and, for a client that has the grant, the next refresh token."""
+"""What a step of a family yields: an access token and, for a client that has the grant, the next refresh token.
+
+A family without a person at its side has one step, and its access token alone.
+"""
 
 from typing import TypeVar
 
@@ -146,8 +149,8 @@ def present_scope(parent: Used, server: AuthorizationServer) -> str:
 
 
 def _refresh_key(parent: Grant, request: TokenRequest) -> str:
-    """A public client keeps the key that it proves; a secret holds all others, who may change theirs (RFC 9449 §5)."""
-    if request.client.method == "none":
+    """Whoever may come without a secret keeps the key that it proves; others may change theirs (RFC 9449 §5)."""
+    if request.client.method == "none" or request.client.may_be_public:
         return request.jkt
     return parent.jkt if isinstance(parent, RefreshToken) else ""
 

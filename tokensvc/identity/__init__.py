@@ -47,6 +47,9 @@ class IdentityEnded(Exception):
 class UnknownCredential(IdentityEnded):
     """This source knows nothing of the credential; another one may."""
 
+    def __init__(self) -> None:
+        super().__init__("no API key, client or issuer stands for it any more")
+
 
 class CredentialSource(Protocol):
     """Sources that ask elsewhere raise errors.TemporarilyUnavailable when they cannot."""

@@ -66,7 +66,7 @@ class ApiKeys:
     async def confirm(self, credential: str, identity: Identity, now: int) -> None:  # noqa: ARG002  # the port's
         key = self._by_credential.get(credential)
         if key is None:
-            raise UnknownCredential("the API key was removed")
+            raise UnknownCredential
         if key.identity != identity:
             raise IdentityEnded("the API key has another account, user or role now")
 

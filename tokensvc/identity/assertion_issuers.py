@@ -19,4 +19,4 @@ class AssertionIssuers:
 
     async def confirm(self, credential: str, identity: Identity, now: int) -> None:  # noqa: ARG002  # the port's
         if credential[:ISSUER_CHARACTERS] not in self._names:
-            raise UnknownCredential("the issuer was removed, or its people have another account or role now")
+            raise UnknownCredential

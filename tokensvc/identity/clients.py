@@ -17,6 +17,6 @@ class ClientIdentities:
     async def confirm(self, credential: str, identity: Identity, now: int) -> None:  # noqa: ARG002  # the port's
         present = self._by_credential.get(credential)
         if present is None:
-            raise UnknownCredential("the client was removed, or has another secret or key now")
+            raise UnknownCredential
         if present != identity:
             raise IdentityEnded("the client has another account, user or role now")

@@ -1,6 +1,6 @@
 """Several sources as one: each answers for the credentials that it knows, and people sign in at the first."""
 
-from tokensvc.identity import CredentialSource, Identity, IdentityEnded, IdentitySource, SignedIn, UnknownCredential
+from tokensvc.identity import CredentialSource, Identity, IdentitySource, SignedIn, UnknownCredential
 
 
 class Sources:
@@ -19,4 +19,4 @@ class Sources:
                 return await source.confirm(credential, identity, now)
             except UnknownCredential:
                 continue
-        raise IdentityEnded("the key, the client or the issuer that it came by was removed")
+        raise UnknownCredential

@@ -88,7 +88,8 @@ class Documents(Generic[Parsed]):
             copy = await self._ask(url, now)
         except (Unfetchable, Refused) as problem:
             # Of the host alone: who named it may have put anything into the rest.
-            warn("document refused", host=urlsplit(url).netloc, reason=str(problem))
+            event = "document refused" if isinstance(problem, Refused) else "document unavailable"
+            warn(event, host=urlsplit(url).netloc, reason=str(problem))
             self._fail(url, problem, now)
             return problem
         self._failures.pop(url, None)

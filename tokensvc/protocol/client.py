@@ -11,6 +11,7 @@ from typing import Literal
 from tokensvc.errors import InvalidRedirectUri, UnknownClient
 from tokensvc.identity import SignedIn
 from tokensvc.protocol.client_metadata_document import ClientMetadataDocument, MetadataDocuments, is_document_url
+from tokensvc.protocol.id_jag import GRANT_TYPE as JWT_BEARER
 from tokensvc.protocol.jwks import Jwks, KeyDirectory, KeySource
 from tokensvc.protocol.redirect_uri import DIGEST_CHARACTERS, RedirectPolicy, RedirectUri
 from tokensvc.tokens.artefact import Unsealable
@@ -21,7 +22,10 @@ Method = Literal["none", "client_secret_basic", "client_secret_post", "private_k
 METHODS: dict[str, Method] = {"n": "none", "b": "client_secret_basic", "p": "client_secret_post"}
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 GRANT_TYPES = {"a": "authorization_code", "r": "refresh_token", "d": DEVICE_CODE}
-"""Both by their letter in a sealed client_id."""
+BINDS = {"d": "dpop_bound_access_tokens", "p": "require_pushed_authorization_requests"}
+"""What a client may want to be held to (RFC 9449 §5.2, RFC 9126 §6). All three by their letters in a client_id."""
+_DOCUMENTED_GRANTS = (*GRANT_TYPES.values(), JWT_BEARER)
+"""Those that a metadata document may ask for."""
 _OPENED = 1024
 """How many clients are remembered for the day, a kilobyte each, so that their client_id is opened once."""
 
@@ -155,7 +159,7 @@ class Clients:
             handle=client_handle(document.client_id),
             name=document.name,
             method="private_key_jwt" if signs else "none",
-            grant_types=tuple(grant for grant in GRANT_TYPES.values() if grant in document.grant_types),
+            grant_types=tuple(grant for grant in _DOCUMENTED_GRANTS if grant in document.grant_types),
             lifetimes=self._lifetimes,
             redirects=document.redirects,
             verified=self._documents.policy.names(document.host.partition(":")[0]),
@@ -185,4 +189,6 @@ class Clients:
             lifetimes=self._lifetimes,
             redirects=frozenset(sealed.redirects[i : i + size] for i in range(0, len(sealed.redirects), size)),
             secret_hash=hashlib.sha256(secret.encode()).digest() if secret else b"",
+            dpop_bound_access_tokens="d" in sealed.binds,
+            require_pushed_authorization_requests="p" in sealed.binds,
         )

@@ -125,7 +125,7 @@ class MetadataDocuments:
         except Refused as refused:
             raise DocumentRefused(f"its document: {refused}") from None
         except Unfetchable as error:
-            raise DocumentUnavailable(target.host, str(error)) from None
+            raise DocumentUnavailable(target.authority, str(error)) from None
 
 
 def new_documents(outbound: Outbound) -> Documents[ClientMetadataDocument]:

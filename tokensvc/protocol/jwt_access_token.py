@@ -55,7 +55,7 @@ class JwtAccessTokens:
     def seal(self, token: AccessToken, now: int) -> str:
         key = self._keys.active(now)
         key.count.seals += 1
-        payload = json.dumps(self._payload(token), separators=(",", ":"), ensure_ascii=False)
+        payload = json.dumps(self._payload(token, now), separators=(",", ":"), ensure_ascii=False)
         return jws.serialize_compact(key.protected, payload, key.key, registry=_REGISTRY)
 
     def unseal(self, value: str, now: int) -> AccessToken:
@@ -86,8 +86,11 @@ class JwtAccessTokens:
         except (JoseError, ValueError, LookupError, TypeError):
             raise Unsealable("signed by another key, or changed") from None
 
-    def _payload(self, token: AccessToken) -> dict[str, Any]:
-        """RFC 9068 §2.2; the order is for people."""
+    def _payload(self, token: AccessToken, now: int) -> dict[str, Any]:
+        """RFC 9068 §2.2; the order is for people.
+
+        An authorization may lie ahead by as much as marks may, and libraries refuse what was issued in the future.
+        """
         resource = self._resources.sealed(token.resource)
         if resource is None:
             raise ValueError("a token is minted for a resource that is served")
@@ -98,7 +101,7 @@ class JwtAccessTokens:
             "aud": resource.identifier,
             "client_id": token.client,
             "scope": token.scope,
-            "iat": token.iat // 1000,
+            "iat": min(token.iat, now) // 1000,
             "exp": token.exp // 1000,
             "jti": token.jti,
             "family": token.family,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tokensvc.errors import InvalidClientMetadata, InvalidRedirectUri
-from tokensvc.protocol.client import DEVICE_CODE, GRANT_TYPES, METHODS
+from tokensvc.protocol.client import BINDS, DEVICE_CODE, GRANT_TYPES, METHODS
 from tokensvc.protocol.redirect_uri import RedirectPolicy, RedirectUri
 from tokensvc.tokens.kinds import ClientId
 from tokensvc.tokens.sealer import Sealer
@@ -30,6 +30,7 @@ class Registration:
     client_name: str
     method: str
     grant_types: tuple[str, ...]
+    binds: str
 
     @classmethod
     def parse(cls, metadata: Any, policy: RedirectPolicy, served: Collection[str] = _USUAL_GRANTS) -> "Registration":
@@ -46,6 +47,7 @@ class Registration:
             client_name=_string(metadata, "client_name", ""),
             method=_method(metadata),
             grant_types=grant_types,
+            binds="".join(letter for letter, name in BINDS.items() if _flag(metadata, name)),
         )
 
     def seal(self, sealer: Sealer, now: int) -> dict[str, Any]:
@@ -60,6 +62,7 @@ class Registration:
             "grant_types": self.grant_types,
             "response_types": ("code",) if "authorization_code" in self.grant_types else (),
         }
+        response |= {BINDS[letter]: True for letter in self.binds}
         if self.client_name:
             response["client_name"] = self.client_name
         if self.method == "none":
@@ -72,6 +75,7 @@ class Registration:
             name=_shortened(self.client_name),
             method=_METHOD_LETTERS[self.method],
             grants="".join(_GRANT_LETTERS[grant] for grant in self.grant_types),
+            binds=self.binds,
         )
 
 
@@ -92,8 +96,14 @@ def _redirects(redirect_uris: tuple[str, ...], policy: RedirectPolicy, *, requir
 def _method(metadata: dict[str, Any]) -> str:
     """RFC 7591 §2: a client that says nothing is one of client_secret_basic."""
     method = _string(metadata, "token_endpoint_auth_method", "client_secret_basic")
+    if method == "private_key_jwt":
+        raise InvalidClientMetadata(
+            "private_key_jwt needs keys that can be found again: use the URL of a metadata document for a client_id, "
+            "or have the operator register the client"
+        )
     if method not in _METHOD_LETTERS:
-        raise InvalidClientMetadata("token_endpoint_auth_method is not supported")
+        known = ", ".join(_METHOD_LETTERS)
+        raise InvalidClientMetadata(f"token_endpoint_auth_method is not supported; these are: {known}")
     return method
 
 
@@ -121,9 +131,18 @@ def _string(metadata: dict[str, Any], name: str, default: str) -> str:
     return value
 
 
+def _flag(metadata: dict[str, Any], name: str) -> bool:
+    value = metadata.get(name)
+    if value is None or value == "":
+        return False
+    if not isinstance(value, bool):
+        raise InvalidClientMetadata(f"{name} is true or false")
+    return value
+
+
 def _strings(metadata: dict[str, Any], name: str, default: tuple[str, ...]) -> tuple[str, ...]:
     value = metadata.get(name)
-    if value is None:
+    if value is None or value == "":
         return default
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise InvalidClientMetadata(f"{name} is a list of strings")

@@ -93,9 +93,9 @@ class RefreshToken(Grant):
 class ClientId(Artefact):
     """A registration (RFC 7591). `redirects` joins the digests of its redirect URIs, 22 characters each.
 
-    `method` is the first letter of its way to authenticate, `grants` those of its grant types. A
-    public client's registration seals to the same client_id each time. A confidential one never does: its secret is
-    derived from the client_id, and has to be its alone.
+    `method` is the first letter of its way to authenticate, `grants` those of its grant types, `binds` those of what it
+    wants to be held to. A public client's registration seals to the same client_id each time. A confidential one never
+    does: its secret is derived from the client_id, and has to be its alone.
     """
 
     kind: ClassVar[str] = "cl"
@@ -105,6 +105,7 @@ class ClientId(Artefact):
     name: str = claim("n", "")
     method: str = claim("m", "n")
     grants: str = claim("g", "ar")
+    binds: str = claim("b", "")
 
     @property
     def confidential(self) -> bool:

@@ -9,6 +9,7 @@ from tokensvc.ledger.marks import Dead, Mark, Marks, parse_subject
 from tokensvc.protocol.client import Lifetimes
 from tokensvc.protocol.preregistered import parse_clients
 from tokensvc.protocol.resource_indicator import Resources
+from tokensvc.protocol.scope import Scopes
 from tokensvc.settings import Settings
 from tokensvc.tokens.artefact import Artefact
 from tokensvc.tokens.kinds import Grant
@@ -32,6 +33,9 @@ async def refusals(artefact: Artefact, loaded: Settings, moment: int) -> list[st
             found.append(str(ended))
         except TemporarilyUnavailable as unavailable:
             raise CommandFailed(f"whom it stands for cannot be asked now: {unavailable.reason}") from None
+        scopes = Scopes.parse(loaded.scopes, loaded.role_scopes.get_secret_value())
+        if not scopes.limit(artefact.scope, artefact.identity.role):
+            found.append("its role may have none of its scopes any more")
     return found
 
 

@@ -27,7 +27,7 @@ def refusal(visit: Visit) -> Iterator[Finding]:
         return
     elsewhere = met.redirect_uri in visit.client.elsewhere.values()
     if visit.by_document:
-        yield Finding(11, f"/authorize {met.error} to the client_id {visit.client_id}", _DOCUMENT)
+        yield Finding(11, f"/authorize {met.error} to the client_id {visit.client_id}", DOCUMENT)
     elif met.answer.problem or met.answer.status >= 500:
         yield Finding(15, f"/authorize {met.error}", "show a page that says what is wrong, with status 400")
     elif met.answer.status == 429:
@@ -75,7 +75,7 @@ def stranger(visit: Visit) -> Iterator[Finding]:
     yield Finding(2, problem, "answer 400 there, and 401 invalid_client at the token endpoint", fatal=False)
 
 
-_DOCUMENT = "fetch the document, or do not advertise client_id_metadata_document_supported"
+DOCUMENT = "fetch the document, or do not advertise client_id_metadata_document_supported"
 _AS_REGISTERED = "accept every redirect URI that was registered, and open the page without cookies"
 _ANY_PORT = "ignore the port of localhost, 127.0.0.1 and [::1] (RFC 8252 §7.3)"
 _BY_ERROR = {"invalid_scope": 7, "invalid_target": 10}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from tokensvc.commands.probe.checks.authorization import DOCUMENT
 from tokensvc.commands.probe.checks.discovery import null_members, said
 from tokensvc.commands.probe.findings import Finding
 from tokensvc.commands.probe.visit import Visit
@@ -18,7 +19,9 @@ def bogus_code(visit: Visit) -> Iterator[Finding]:
     answer = visit.token
     if answer is None or (answer.status == 400 and answer.error == "invalid_grant"):
         return
-    if answer.status >= 500:
+    if answer.status >= 500 and visit.by_document:
+        yield Finding(11, f"the token endpoint {said(answer)} to the client_id {visit.client_id}", DOCUMENT)
+    elif answer.status >= 500:
         remedy = "answer 400 invalid_grant: a client takes a 5xx for an outage, and tries on"
         yield Finding(15, f"the token endpoint {said(answer)} to an unknown code", remedy)
     elif answer.error in _BY_ERROR:
