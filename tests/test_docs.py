@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import json
 import os
 import re
 import subprocess
@@ -26,6 +27,7 @@ from tests.replica import SECONDS, Client, Replica, wait_for
 from tests.test_readme import blocks, section
 from tokensvc import app, cli, settings
 from tokensvc.protocol.client import Lifetimes
+from tokensvc.protocol.client_metadata_document import ClientMetadataDocument
 from tokensvc.protocol.preregistered import parse_clients
 from tokensvc.settings import Settings, variable_name
 
@@ -173,6 +175,15 @@ def test_the_example_of_own_clients_is_accepted() -> None:
     assert (cli.method, cli.require_pkce) == ("none", True)
     assert cli.redirect_uri("https://pr-17.preview.example.com/callback").kind == "https"
     assert cli.redirect_uri("http://127.0.0.1:40123/callback").kind == "loopback"
+
+
+def test_the_examples_of_clients_are_accepted() -> None:
+    document, own = blocks(page("docs/clients.md"), "json")
+    metadata = json.loads(document)
+    parsed = ClientMetadataDocument.parse(metadata["client_id"], metadata)
+    assert (parsed.signing_alg, len(parsed.redirects)) == ("ES256", 2)
+    clients = parse_clients(own, Lifetimes(60_000, 3_600_000, 1, 1)).values()
+    assert [client.method for client in clients] == ["private_key_jwt"] * 2
 
 
 def test_every_event_of_the_log_is_explained_with_its_level() -> None:

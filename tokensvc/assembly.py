@@ -31,7 +31,8 @@ from tokensvc.outbound.address import Networks
 from tokensvc.outbound.fetch import Outbound
 from tokensvc.protocol import id_jag
 from tokensvc.protocol.client import DEVICE_CODE, Client, Clients, Lifetimes
-from tokensvc.protocol.client_metadata_document import HostPolicy, MetadataDocuments, new_documents
+from tokensvc.protocol.client_metadata_document import MetadataDocuments, new_documents
+from tokensvc.protocol.host_policy import HostPolicy
 from tokensvc.protocol.id_jag import TrustedIssuer
 from tokensvc.protocol.jwks import KeyDirectory
 from tokensvc.protocol.jwt_access_token import JwtAccessTokens

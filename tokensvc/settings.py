@@ -185,9 +185,12 @@ def _secrets() -> frozenset[str]:
 
 
 def _nearest(name: str, known: set[str]) -> str:
-    """Compared behind the prefix, which would make every two names alike."""
+    """Compared behind the prefix, which would make every two names alike. A file is for secrets alone."""
     stems = {variable.removeprefix(PREFIX): variable for variable in known}
-    matches = difflib.get_close_matches(name.upper().removeprefix(PREFIX), stems, 1)
+    stem = name.upper().removeprefix(PREFIX)
+    if (variable := stems.get(stem.removesuffix("_FILE"))) is not None:
+        return variable
+    matches = difflib.get_close_matches(stem, stems, 1)
     return stems[matches[0]] if matches else ""
 
 

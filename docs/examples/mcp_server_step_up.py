@@ -45,8 +45,7 @@ class ToolScopes:
         request = Request(scope, receive)
         body = await request.body()
         try:
-            for needed in scopes_of(body):
-                require(request, needed)
+            require(request, *scopes_of(body))
         except HTTPException as refused:
             await JSONResponse({"error": refused.detail}, refused.status_code, refused.headers)(scope, receive, send)
             return
@@ -59,15 +58,17 @@ class ToolScopes:
 
 
 def scopes_of(body: bytes) -> list[str]:
-    """What the call in a message needs; the server itself refuses what is no message."""
+    """What the calls in a message need; the server itself refuses what is no message."""
     try:
-        message = json.loads(body or b"null")
-    except ValueError:
+        message = json.loads(body)
+    except (ValueError, RecursionError):
         return []
-    if not isinstance(message, dict) or message.get("method") != "tools/call":
-        return []
-    name = message.get("params", {}).get("name")
-    return [NEEDED[name]] if name in NEEDED else []
+    needed = []
+    for call in message if isinstance(message, list) else [message]:
+        match call:
+            case {"method": "tools/call", "params": {"name": str(name)}} if name in NEEDED:
+                needed.append(NEEDED[name])
+    return needed
 
 
 verifier = IntrospectionVerifier(os.environ["ISSUER"], os.environ["INTROSPECTION_TOKEN"], resource=RESOURCE)

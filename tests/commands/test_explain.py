@@ -28,8 +28,11 @@ from tests.replica import (
 )
 from tokensvc import assembly
 from tokensvc.commands import now
+from tokensvc.commands.explain.opening import KINDS
 from tokensvc.protocol.client import DEVICE_CODE
 from tokensvc.settings import Settings
+from tokensvc.tokens import kinds
+from tokensvc.tokens.artefact import Artefact
 from tokensvc.tokens.kinds import AccessToken, client_handle
 
 TIME = r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ"
@@ -373,3 +376,10 @@ def test_forged_name_of_a_version_cannot_write_to_the_terminal(replica: Replica)
     assert (ran.code, ran.out) == (1, "")
     assert "\x1b" not in ran.err
     assert "names the version something else" in ran.err
+
+
+def test_every_kind_that_leaves_the_service_can_be_explained() -> None:
+    """Not what replicas tell one another, and not an approval, which waits in the ledger."""
+    declared = {kind for kind in vars(kinds).values() if isinstance(kind, type) and issubclass(kind, Artefact)}
+    sealed = {kind for kind in declared if hasattr(kind, "kind") and not issubclass(kind, kinds.PeerMessage)}
+    assert sealed - {kinds.DeviceApproval} == set(KINDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -134,6 +135,15 @@ def test_ways_to_authenticate_are_not_mixed(service: Service, host: HttpsHost) -
     for changes in ({"client_assertion_type": f"{ASSERTION_TYPE}x"}, {"client_assertion": "a.b.c"}):
         refused = client.token(**parameters | changes)
         assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client")
+
+
+def test_assertion_may_be_made_out_to_the_endpoint_that_is_asked_and_to_no_other(
+    service: Service, host: HttpsHost
+) -> None:
+    client, signer = signing(service, host, "/endpoints.json")
+    asked = dict(parse_qsl(urlsplit(client.authorize_url()).query))
+    for audience, status in ((f"{service.issuer}/par", 201), (TOKEN, 201), (f"{service.issuer}/revoke", 401)):
+        assert client.http.post("/par", data=asked | signer.parameters(audience)).status_code == status
 
 
 def test_wrong_assertions_are_limited_by_address_like_wrong_secrets(service: Service, host: HttpsHost) -> None:

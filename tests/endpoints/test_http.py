@@ -194,7 +194,7 @@ def test_client_that_goes_away_is_noticed(service: Service) -> None:
     "path",
     [
         *("/", "/nowhere", "/token/", "/TOKEN", "//token", "/authorize/", "/.well-known/openid-configuration"),
-        *("/.well-known/oauth-authorization-server/", "/jwks.json", "/par", "/device", "/console", "/metrics"),
+        *("/.well-known/oauth-authorization-server/", "/jwks.json", "/par/", "/device", "/console", "/metrics"),
         *("/peers/state", "/denylist/", "/admin", "/admin/keys/", "/gateway/x/mcp", "/docs", "/openapi.json"),
     ],
 )

@@ -29,10 +29,18 @@ CONFIDENTIAL = {
     "token_endpoint_auth_method": "client_secret_post",
 }
 
+MACHINE = {
+    "client_id": "machine",
+    "client_secret_hash": CONFIDENTIAL["client_secret_hash"],
+    "token_endpoint_auth_method": "client_secret_post",
+    "grant_types": ["client_credentials"],
+    "identity": "acme/machine/robot",
+}
+
 
 @pytest.fixture
 def service() -> Iterator[Service]:
-    with Service({"clients": json.dumps([REQUIRING, CONFIDENTIAL])}) as started:
+    with Service({"clients": json.dumps([REQUIRING, CONFIDENTIAL, MACHINE])}) as started:
         yield started
 
 
@@ -234,6 +242,16 @@ def test_client_with_a_secret_may_change_its_key(service: Service) -> None:
     client.prover = Prover("Ed25519")
     second = tokens(client.refresh(first.refresh))
     assert client.introspect(second.access)["cnf"] == {"jkt": client.prover.jkt}
+
+
+def test_machine_has_bound_tokens_and_its_proof_counts_once(service: Service) -> None:
+    client = bound(service.client())
+    client.client_id, client.client_secret = "machine", SECRET
+    client.claims = {"jti": "the-same"}
+    issued = tokens(client.token(grant_type="client_credentials"))
+    assert issued.response["token_type"] == "DPoP"
+    assert client.introspect(issued.access)["cnf"] == {"jkt": client.prover.jkt}
+    assert refused(client.token(grant_type="client_credentials")) == "invalid_dpop_proof"
 
 
 def test_client_that_registered_for_bound_tokens_gets_no_others(service: Service) -> None:

@@ -23,6 +23,7 @@ import pytest
 from tests.flows.balancer import Balancer
 from tests.flows.conftest import LONG_KEY, Start
 from tests.flows.wire import connect, read_answer
+from tests.proofs import bound
 from tests.replica import ADMIN_TOKEN, INTROSPECTION_TOKEN, TLS, Client, Replica, hidden_inputs
 
 MUTATIONS = 500
@@ -273,6 +274,27 @@ def test_the_longest_state_and_a_code_pass_nginx_with_its_default_buffers(
     assert client.redeem(parameters["code"]).status_code == 200
     denied = client.decide(*client.page(state=state), "deny")
     assert dict(parse_qsl(urlsplit(denied.headers["location"]).query))["state"] == state
+
+
+@pytest.mark.needs("nginx")
+def test_a_pushed_request_with_the_longest_state_and_a_key_passes_nginx_too(
+    balanced: tuple[Balancer, Replica, Replica],
+) -> None:
+    """Fault 23. The request is longest in the URL of the page, the code where it is bound to a key."""
+    client = bound(balanced[0].client())
+    client.api_key = LONG_KEY
+    client.redirect_uri = "https://chatgpt.com/connector/oauth/" + "a" * 40
+    client.register()
+    asked = dict(parse_qsl(client.authorize_url(state=STATES["any printable"]).partition("?")[2]))
+    client.push(**asked)  # For the nonce.
+    url, page = client.page(request_uri=client.push(**asked).json()["request_uri"])
+    assert page.status_code == 200, page.text
+    answer = client.decide(url, page)
+    assert answer.status_code == 303, answer.text
+    parameters = dict(parse_qsl(urlsplit(answer.headers["location"]).query, strict_parsing=True))
+    assert parameters["state"] == STATES["any printable"]
+    assert header_bytes(answer) < NGINX_BUFFER
+    assert client.redeem(parameters["code"]).status_code == 200
 
 
 def test_a_state_of_more_than_2048_characters_is_refused(replica: Replica) -> None:

@@ -40,7 +40,7 @@ def test_metadata_stands_at_both_places_and_names_what_is_under_the_path(replica
     assert documents[0]["issuer"] == replica.url
     endpoints = {name: url for name, url in documents[0].items() if name.endswith("_endpoint")}
     assert set(endpoints.values()) == {
-        f"{replica.url}/{name}" for name in ("authorize", "token", "register", "revoke", "introspect")
+        f"{replica.url}/{name}" for name in ("authorize", "par", "token", "register", "revoke", "introspect")
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import parse_qsl
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from tests.device import Device, Person
 from tests.flows.conftest import Start
 from tests.replica import API_KEY, TLS, Client, Tokens, hidden_inputs, tokens
+from tokensvc.protocol.pushed_request import URN
 
 Outcome = tuple[int, str]
 
@@ -27,6 +29,7 @@ class World:
     device: Device
     person: Person
     device_page: httpx.Response
+    pushed: str
 
     @property
     def artefacts(self) -> dict[str, str]:
@@ -36,6 +39,7 @@ class World:
             "refresh token": self.issued.refresh,
             "client_id": self.client.client_id,
             "sealed request": hidden_inputs(self.page.text)["request"],
+            "pushed request": self.pushed,
             "device code": self.device.answer["device_code"],
             "device page": hidden_inputs(self.device_page.text)["request"],
         }
@@ -55,7 +59,10 @@ def new_world(start: Start) -> World:
     client.register()
     url, page = client.page()
     issued = tokens(client.redeem(client.code()))
-    return World(client, client.code(), issued, url, page, device, person, device_page)
+    asked = dict(parse_qsl(client.authorize_url().partition("?")[2]))
+    request_uri = client.http.post(f"{client.url}/par", data=asked).json()["request_uri"]
+    pushed = request_uri.removeprefix(URN)
+    return World(client, client.code(), issued, url, page, device, person, device_page, pushed)
 
 
 def as_code(world: World, value: str) -> Outcome:
@@ -84,6 +91,11 @@ def as_client_id_at_revocation(world: World, value: str) -> Outcome:
 
 def as_client_id_at_authorization(world: World, value: str) -> Outcome:
     _, page = world.client.page(client_id=value)
+    return page.status_code, "location" if "location" in page.headers else ""
+
+
+def as_pushed_request(world: World, value: str) -> Outcome:
+    _, page = world.client.page(request_uri=f"{URN}{value}")
     return page.status_code, "location" if "location" in page.headers else ""
 
 
@@ -129,6 +141,7 @@ PLACES: dict[str, tuple[Callable[[World, str], Outcome], str, Outcome]] = {
     "client_id at revocation": (as_client_id_at_revocation, "client_id", (401, "invalid_client")),
     "client_id at authorization": (as_client_id_at_authorization, "client_id", (400, "")),
     "sealed request": (as_sealed_request, "sealed request", (400, "")),
+    "request_uri": (as_pushed_request, "pushed request", (400, "")),
     "device_code": (as_device_code, "device code", (400, "invalid_grant")),
     "device page": (as_device_page, "device page", (400, "")),
     "introspection secret": (as_introspection_secret, "", (401, "invalid_token")),
@@ -136,7 +149,7 @@ PLACES: dict[str, tuple[Callable[[World, str], Outcome], str, Outcome]] = {
     "API key": (as_api_key, "", (401, "")),
 }
 ARTEFACTS = (
-    *("code", "access token", "refresh token", "client_id", "sealed request"),
+    *("code", "access token", "refresh token", "client_id", "sealed request", "pushed request"),
     *("device code", "device page"),
 )
 WRONG = [(artefact, place) for place, (_, own, _) in PLACES.items() for artefact in ARTEFACTS if artefact != own]

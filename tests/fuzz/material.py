@@ -17,15 +17,19 @@ from tests.replica import (
     ADMIN_TOKEN,
     API_KEY,
     INTROSPECTION_TOKEN,
+    REDIRECT_URI,
     TLS,
     Client,
     hidden_inputs,
     redirect_parameters,
     ring_entry,
+    tokens,
 )
+from tests.signer import Signer
 
 MACHINE_SECRET = "secret-of-the-machine-of-the-fuzz-tests"
 PROVIDER = IdentityProvider()
+SIGNER = Signer("signer")
 
 
 def settings() -> dict[str, str]:
@@ -36,10 +40,13 @@ def settings() -> dict[str, str]:
         "grant_types": ["client_credentials", "urn:ietf:params:oauth:grant-type:jwt-bearer"],
         "identity": "acme/machine/robot",
     }
+    signer = {"client_id": SIGNER.client_id, "redirect_uris": [REDIRECT_URI], "jwks": SIGNER.jwks}
     return {
         "device_authorization": "on",
         "signing_keys": ring_entry("s1"),
-        "clients": json.dumps([machine]),
+        "clients": json.dumps([machine, signer]),
+        # Documents are on, and no request leads out of the machine.
+        "cimd": "*.fuzz.invalid",
         "id_jag_issuers": json.dumps([PROVIDER.entry()]),
     }
 
@@ -79,6 +86,7 @@ class Material:
         names = (
             *("code", "access_token", "refresh_token", "confidential refresh_token"),
             *("request", "request_uri", "bound refresh_token", "client secret", "api_key", "verifier", "assertion"),
+            *("client assertion", "signer's refresh_token"),
             *("device_code", "user_code", "device entry", "device page"),
         )
         return {ADMIN_TOKEN, INTROSPECTION_TOKEN, MACHINE_SECRET, *(self.values[name] for name in names)}
@@ -91,9 +99,14 @@ class Material:
             "refresh_token": issued.refresh,
             "confidential refresh_token": others.refresh,
             "bound refresh_token": self._bound.sign_in().refresh,
+            "signer's refresh_token": self._sign_in_signer(),
             "family": self._public.introspect(issued.access).get("family", ""),
         }
         self.renew_code()
+
+    def _sign_in_signer(self) -> str:
+        client = Client(self._public.url, client_id=SIGNER.client_id)
+        return tokens(client.redeem(client.code(), **SIGNER.parameters(client.url))).refresh
 
     def keep_fresh(self) -> None:
         """A code and a nonce live for a minute, a page for ten. An assertion counts once, and so does a proof."""
@@ -104,6 +117,7 @@ class Material:
             client_id="machine",
             scope="mcp",
         )
+        self.values["client assertion"] = SIGNER.assertion(self._public.url)
         if time.monotonic() > self._opened + 300:
             self._open_page()
         if time.monotonic() > self._allowed + 30:

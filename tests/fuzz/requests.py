@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from tests.fuzz.wire import Headers, chunked, encode, message
 from tests.replica import REDIRECT_URI
+from tests.signer import ASSERTION_TYPE
 
 FORM = ("Content-Type", "application/x-www-form-urlencoded")
 JSON = ("Content-Type", "application/json")
@@ -182,6 +183,18 @@ GOOD = {
         "form",
         (("grant_type", "refresh_token"), ("refresh_token", Valid("confidential refresh_token"))),
         (FORM, BASIC),
+    ),
+    "refresh as a client that signs": Request(
+        "POST",
+        "/token",
+        "form",
+        (
+            ("grant_type", "refresh_token"),
+            ("client_assertion_type", ASSERTION_TYPE),
+            ("client_assertion", Valid("client assertion")),
+            ("refresh_token", Valid("signer's refresh_token")),
+        ),
+        (FORM,),
     ),
     "client credentials": Request(
         "POST",

@@ -275,6 +275,17 @@ def test_assertion_that_the_issuer_did_not_sign_is_an_invalid_grant(agent: Clien
     assert present(agent, good).status_code == 200
 
 
+def test_nothing_that_this_server_makes_is_an_assertion(service: Service, agent: Client) -> None:
+    issued = obtain(agent, PROVIDER.assertion())
+    person = service.client().sign_in()
+    for value in (issued.access, person.access, person.refresh):
+        assert refused(present(agent, value)) == INVALID
+    signing = {"signing_keys": ring_entry("s1"), "access_token_format": "jwt"}
+    with Service(settings(**signing)) as other:
+        agent = acting(other)
+        assert refused(present(agent, obtain(agent, PROVIDER.assertion()).access)) == INVALID
+
+
 def test_refusal_says_nothing_of_the_reason(agent: Client) -> None:
     wrong = [PROVIDER.assertion(aud="x"), PROVIDER.assertion(client_id="x"), PROVIDER.assertion(iss="x"), "x"]
     assert len({present(agent, assertion).text for assertion in wrong}) == 1

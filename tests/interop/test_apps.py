@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import shlex
-import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Thread
-from typing import IO, Any
+from typing import Any
 
-import httpx
 import pytest
 
-from tests import parts
 from tests.interop.deployment import Deployment, deployed
-from tests.interop.person import Person
-from tests.replica import SECONDS, TLS, wait_until
+from tests.interop.machine import ADDRESS, GUIDE, Machine
+from tests.replica import wait_until
 from tests.test_readme import blocks
 from tokensvc.tokens.kinds import client_handle
 
 pytestmark = pytest.mark.needs("node")
-PACKAGES = parts.NODE_FOLDER / "node_modules"
-GUIDE = (Path(__file__).parents[2] / "docs" / "connect.md").read_text(encoding="utf-8")
-ADDRESS = "https://mcp.example.com/mcp"
 CODEX = "@openai/codex/bin/codex.js"
 INSPECTOR = "@modelcontextprotocol/inspector/clients/launcher/build/index.js"
 MCP_REMOTE = "mcp-remote/dist/proxy.js"
@@ -50,61 +39,6 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     settings = {"clients": clients, "registration": "off", "cimd": "off"}
     with deployed(tmp_path_factory.mktemp("mcp"), "memory://", **settings) as started:
         yield started
-
-
-@dataclass
-class Machine:
-    """Where a person has apps installed: a home directory, and a browser that each app is told to use."""
-
-    deployment: Deployment
-    home: Path
-    signed_in: int = 0
-    printed: list[str] = field(default_factory=list)
-
-    def start(self, script: str, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-        node = parts.path("node")
-        own = {"HOME": str(self.home), "BROWSER": "true", "PATH": f"{Path(node).parent}:{os.environ['PATH']}"}
-        command = [node, str(PACKAGES / script), *arguments]
-        # Without a desktop: the browser is this person.
-        inherited = {name: value for name, value in os.environ.items() if "DISPLAY" not in name}
-        pipe, environment = subprocess.PIPE, inherited | own | variables
-        return subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment, cwd=self.home
-        )
-
-    def run(self, script: str, *arguments: str, **variables: str) -> str:
-        """Run an app to its end, signing in where it asks to; what it wrote to standard output."""
-        with self.start(script, *arguments, **variables) as app:
-            assert app.stdin
-            assert app.stdout
-            app.stdin.close()
-            talk = self.follow(app.stderr)
-            output = "".join(self.lines(app.stdout))
-            talk.join(SECONDS)
-        assert app.returncode == 0, "".join(self.printed)
-        return output
-
-    def guided(self, command: str) -> list[str]:
-        """What the guide gives a command as its arguments, with the address of this deployment's server."""
-        line = re.search(rf"^{re.escape(command)} (.*)$", GUIDE, re.MULTILINE)
-        assert line, f"the guide has no {command}"
-        return shlex.split(line[1].replace(ADDRESS, self.deployment.server.url))
-
-    def follow(self, stream: IO[str] | None) -> Thread:
-        """Read what an app says, beside whatever else it does."""
-        assert stream
-        reader = Thread(target=lambda: list(self.lines(stream)), daemon=True)
-        reader.start()
-        return reader
-
-    def lines(self, stream: IO[str]) -> Iterator[str]:
-        """What comes, line by line; the person opens each authorization URL in it."""
-        for line in stream:
-            self.printed.append(line)
-            if match := re.search(rf"{re.escape(self.deployment.replica.url)}/authorize\?\S+", line):
-                self.signed_in += 1
-                httpx.get(Person().open(match[0]), timeout=SECONDS, verify=TLS).raise_for_status()
-            yield line
 
 
 @pytest.fixture
@@ -142,16 +76,17 @@ def test_codex_signs_in_when_a_server_is_added(machine: Machine) -> None:
 
 @pytest.mark.verifies("MCP Inspector", "a client_id of the operator's")
 def test_mcp_inspector_comes_with_the_client_id_that_it_is_given(closed: Deployment, tmp_path: Path) -> None:
-    assert whoami_by_inspector(Machine(closed, tmp_path), "--client-id", "inspector")["client"] == client_handle(
-        "inspector"
-    )
+    facts = whoami_by_inspector(Machine(closed, tmp_path), "--client-id", "inspector")
+    assert facts["client"] == client_handle("inspector")
 
 
 @pytest.mark.verifies("Codex", "a client_id of the operator's")
 def test_codex_comes_with_the_client_id_of_its_configuration(closed: Deployment, tmp_path: Path) -> None:
     machine = Machine(closed, tmp_path)
     (server,) = blocks(GUIDE, "toml")
-    own = '[mcp_servers.example.oauth]\nclient_id = "codex"\n'
+    own = '[mcp_servers.example.oauth]\nclient_id = "codex"\ncallback_url = "http://127.0.0.1/callback"\n'
+    for line in own.splitlines():
+        assert line in GUIDE
     (tmp_path / "config.toml").write_text(server.replace(ADDRESS, closed.server.url) + own, encoding="utf-8")
     said = machine.run(CODEX, "mcp", "login", "example", CODEX_HOME=str(tmp_path))
     assert (machine.signed_in, "Successfully logged in" in said) == (1, True)
@@ -168,18 +103,13 @@ def whoami_by_mcp_remote(machine: Machine) -> dict[str, str]:
         },
         "tools/call": {"name": "whoami", "arguments": {}},
     }
-    with machine.start(MCP_REMOTE, machine.deployment.server.url) as app:
-        talk = machine.follow(app.stderr)
-        assert app.stdin
-        assert app.stdout
-        answer: dict[str, Any] = {}
+    answer: dict[str, Any] = {}
+    with machine.started(MCP_REMOTE, machine.deployment.server.url) as app:
         for number, (method, params) in enumerate(asked.items()):
             message = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
             app.stdin.write(json.dumps(message) + "\n")
             app.stdin.flush()
             answer = json.loads(app.stdout.readline())
-        app.terminate()
-        talk.join(SECONDS)
     facts: dict[str, str] = answer["result"]["structuredContent"]
     return facts
 

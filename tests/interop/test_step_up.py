@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
@@ -100,18 +101,38 @@ def test_the_page_of_a_step_up_names_all_that_is_asked_for(services: Services) -
     assert "files" in page
 
 
-def test_the_challenge_names_all_that_the_call_needs(services: Services) -> None:
+CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "delete_file", "arguments": {}}}
+
+
+@pytest.mark.parametrize("message", [CALL, [CALL], [{}, CALL]], ids=["a call", "a batch", "a batch of two"])
+def test_the_challenge_names_all_that_the_call_needs(services: Services, message: object) -> None:
     served, replica = services
-    client = Client(replica.url)
-    issued = client.sign_in()
-    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "delete_file", "arguments": {}}}
-    headers = {"Accept": "application/json, text/event-stream", "Authorization": f"Bearer {issued.access}"}
-    answer = httpx.post(served.url, json=message, headers=headers, verify=TLS)
+    answer = post(served, Client(replica.url).sign_in().access, json.dumps(message))
     assert answer.status_code == 403
     challenge = answer.headers["www-authenticate"]
     assert 'error="insufficient_scope"' in challenge
     assert 'scope="mcp files"' in challenge
     assert "resource_metadata=" in challenge
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["", "x", "7", "null", "[]", '{"method": "tools/call"}', '{"method": "tools/call", "params": []}', "[" * 100_000],
+    ids=lambda body: body[:40] or "nothing",
+)
+def test_what_is_no_call_is_left_to_the_server(services: Services, body: str) -> None:
+    served, replica = services
+    answer = post(served, Client(replica.url).sign_in().access, body)
+    assert answer.status_code == 400
+
+
+def post(served: Program, token: str, body: str) -> httpx.Response:
+    headers = {
+        "Accept": "application/json, text/event-stream",
+        "Content-Type": "application/json",
+        "Authorization": f"Bearer {token}",
+    }
+    return httpx.post(served.url, content=body, headers=headers, verify=TLS)
 
 
 def test_a_role_that_may_not_have_the_scope_is_asked_once_more_and_keeps_what_it_had(services: Services) -> None:

@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import httpx
 import pytest
 
+from tests.https_host import HttpsHost
 from tests.ports import free_port
 from tests.replica import (
     INTROSPECTION_TOKEN,
@@ -514,10 +515,27 @@ def test_trap_10_a_resource_that_was_taken_away_ends_the_grant_and_not_the_clien
 # 11. Client ID metadata documents are not built yet: neither advertised nor accepted.
 
 
-def test_trap_11_metadata_documents_are_not_advertised_before_they_work(replica: Replica, http: httpx.Client) -> None:
-    assert "client_id_metadata_document_supported" not in get(http, replica, metadata_paths(replica)[0]).json()
-    unknown = Client(replica.url, client_id="https://claude.ai/oauth/mcp-oauth-client-metadata")
-    assert unknown.page()[1].status_code == 400
+def test_trap_11_metadata_documents_are_advertised_where_they_work(
+    replica: Replica, http: httpx.Client, tmp_path: Path
+) -> None:
+    """Claude looks for the flag and for `none`, ChatGPT for `iss` beside it."""
+    metadata = get(http, replica, metadata_paths(replica)[0]).json()
+    assert metadata["client_id_metadata_document_supported"] is True
+    assert "none" in metadata["token_endpoint_auth_methods_supported"]
+    assert metadata["authorization_response_iss_parameter_supported"] is True
+    environment, port = deployment("memory://", "", fetch_networks="127.0.0.0/8,::1")
+    with HttpsHost(tmp_path) as host:
+        trusting = dict(environment) | {"SSL_CERT_FILE": str(host.authority)}
+        with Replica(trusting, port, directory=tmp_path) as other:
+            assert Client(other.url, client_id=host.publish("/client.json")).sign_in().access
+
+
+def test_trap_11_nothing_is_advertised_where_documents_are_off(tmp_path: Path) -> None:
+    environment, port = deployment("memory://", "", cimd="off")
+    with Replica(environment, port, directory=tmp_path) as replica, httpx.Client(verify=TLS) as http:
+        assert "client_id_metadata_document_supported" not in get(http, replica, metadata_paths(replica)[0]).json()
+        unknown = Client(replica.url, client_id="https://claude.ai/oauth/mcp-oauth-client-metadata")
+        assert unknown.page()[1].status_code == 400
 
 
 # 12. Transport.
@@ -654,7 +672,7 @@ def introspection(client: Client, token: str) -> httpx.Response:
 
 
 def test_an_unknown_client_is_a_400_page_at_authorize_and_never_a_redirect(replica: Replica) -> None:
-    for client_id in ("unknown", f"tscl_{'A' * 200}", "https://app.example/client.json"):
+    for client_id in ("unknown", f"tscl_{'A' * 200}", "http://app.example/client.json", "https://app.example"):
         _, page = Client(replica.url, client_id=client_id).page()
         assert page.status_code == 400
         assert page.headers["content-type"].startswith("text/html")

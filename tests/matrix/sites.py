@@ -37,8 +37,6 @@ GRANT_TYPES = {
     "machine": ["client_credentials"],
     "id-jag": [JWT_BEARER],
 }
-
-
 FORMATS = AXES["token_format"]
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from tokensvc.outbound.address import Networks
 from tokensvc.outbound.fetch import Outbound
 from tokensvc.protocol.client import Client, Clients, Lifetimes
-from tokensvc.protocol.client_metadata_document import HostPolicy, MetadataDocuments, new_documents
+from tokensvc.protocol.client_metadata_document import MetadataDocuments, new_documents
+from tokensvc.protocol.host_policy import HostPolicy
 from tokensvc.protocol.jwks import KeyDirectory
 from tokensvc.protocol.redirect_uri import RedirectPolicy
 from tokensvc.tokens.sealer import Sealer

@@ -12,7 +12,7 @@ import pytest
 from tests.protocol.directory import new_clients
 from tests.signer import Signer
 from tests.tokens.examples import NOW, sealer
-from tokensvc.errors import InvalidRedirectUri, SettingsError, UnknownClient
+from tokensvc.errors import InvalidRedirectUri, UnknownClient
 from tokensvc.outbound import Unfetchable
 from tokensvc.outbound.documents import Refused
 from tokensvc.outbound.fetch import Fetched
@@ -21,7 +21,6 @@ from tokensvc.protocol.client_metadata_document import (
     ClientMetadataDocument,
     DocumentRefused,
     DocumentUnavailable,
-    HostPolicy,
     check_client_id,
 )
 from tokensvc.protocol.redirect_uri import RedirectPolicy
@@ -196,39 +195,6 @@ def test_client_id_is_an_https_url_with_a_path(client_id: str) -> None:
 def test_any_other_url_is_none(client_id: str) -> None:
     with pytest.raises(UnknownClient, match="client_id"):
         check_client_id(client_id)
-
-
-@pytest.mark.parametrize(
-    ("text", "accepted", "named", "refused"),
-    [
-        ("*", ["a.example", "localhost"], [], []),
-        ("off", [], [], ["a.example"]),
-        (
-            "Claude.ai, *.example.com",
-            ["claude.ai", "a.example.com", "a.b.example.com"],
-            ["claude.ai", "a.example.com", "a.b.example.com"],
-            ["example.com", "x.claude.ai", "claude.ai.evil.example", "notexample.com"],
-        ),
-        ("*,claude.ai", ["claude.ai", "evil.example"], ["claude.ai"], []),
-    ],
-    ids=["any", "off", "listed", "any and known"],
-)
-def test_policy_accepts_hosts_and_knows_those_that_it_names(
-    text: str, accepted: list[str], named: list[str], refused: list[str]
-) -> None:
-    policy = HostPolicy.parse(text)
-    assert bool(policy) == (text != "off")
-    assert all(map(policy.accepts, accepted))
-    assert [host for host in accepted if policy.names(host)] == named
-    assert not any(map(policy.accepts, refused))
-
-
-@pytest.mark.parametrize(
-    "text", ["", " ", "off,claude.ai", "https://claude.ai", "*.", "*.*", "claude.ai/a", "a b", "*claude.ai"]
-)
-def test_what_is_no_policy_is_refused(text: str) -> None:
-    with pytest.raises(SettingsError, match=r"^TOKENSVC_CIMD "):
-        HostPolicy.parse(text)
 
 
 class Host:

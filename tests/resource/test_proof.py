@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 from tests.proofs import Prover
 from tests.resource.support import RESOURCE, TOKEN, Scripted, facts, get, protected, run
-from tokensvc.resource import Unavailable, verify
+from tokensvc.resource import BearerAuth, Unavailable, verify
 from tokensvc.resource.proof import WINDOW, Proofs
 from tokensvc.resource.token import AccessToken, NotProved
 
@@ -219,3 +219,16 @@ def test_where_there_is_no_room_to_remember_nobody_gets_in() -> None:
     with pytest.raises(NotProved):
         check(proofs, fresh[0])
     check(proofs, fresh[3], now=200.0)
+
+
+def test_one_inside_another_asks_for_no_second_proof() -> None:
+    verifier = service().verifier()
+    nested = BearerAuth(protected(verifier), verifier, scopes=["mcp"])
+    proof = PROVER.proof("GET", RESOURCE, token=TOKEN)
+    assert proved(nested, proof).status_code == 200
+    refused(proved(nested, proof), "invalid_dpop_proof")
+
+
+def test_misspelled_choice_is_no_choice() -> None:
+    with pytest.raises(ValueError, match="optional, required or off"):
+        run(get(app(dpop="require")))

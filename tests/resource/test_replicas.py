@@ -13,7 +13,16 @@ from typing import Any
 import pytest
 
 from tests.ports import free_port
-from tests.replica import API_KEY, INTROSPECTION_TOKEN, Client, Replica, redirect_parameters, settings, tokens
+from tests.replica import (
+    API_KEY,
+    INTROSPECTION_TOKEN,
+    Client,
+    Replica,
+    redirect_parameters,
+    ring_entry,
+    settings,
+    tokens,
+)
 from tests.resource.support import get, protected, run, until
 from tokensvc.identity import credential_of
 from tokensvc.resource import IntrospectionVerifier, Unavailable
@@ -70,6 +79,27 @@ def test_a_token_of_a_real_sign_in_says_who_signed_in(replica: Replica) -> None:
             assert await asked.verify(issued.access[:-2] + "AA") is None
 
     run(test())
+
+
+def test_a_jwt_is_asked_about_and_ends_like_any_token(replica: Replica) -> None:
+    with replica.twin(access_token_format="jwt", signing_keys=ring_entry("s1")) as other:
+        client = Client(other.url)
+        issued = client.sign_in()
+        assert issued.access.startswith("eyJ")
+
+        async def test() -> None:
+            async with verifier(replica, url=other.url, ttl=LONGEST_TTL, denylist=True) as asked:
+                await hear_first(asked, issued.access)
+                app = protected(asked)
+                assert (await get(app, token=issued.access)).status_code == 200
+                assert (await get(app, token=f"{issued.access[:-8]}AAAAAAAA")).status_code == 401
+                await asyncio.to_thread(client.revoke, issued.access)
+                deadline = time.monotonic() + 10
+                while (await get(app, token=issued.access)).status_code != 401:
+                    assert time.monotonic() < deadline, "the revocation is heard"
+                    await asyncio.sleep(0.01)
+
+        run(test())
 
 
 def test_a_token_for_another_resource_is_none_and_a_wrong_secret_is_our_own_fault(replica: Replica) -> None:

@@ -86,7 +86,9 @@ class Documents(Generic[Parsed]):
     async def _fetch(self, url: str, now: int) -> Parsed | Unfetchable | Refused:
         try:
             copy = await self._ask(url, now)
-        except (Unfetchable, Refused) as problem:
+        except (Unfetchable, Refused) as error:
+            # Anew, since what was raised holds on to all that it came through.
+            problem = type(error)(str(error))
             # Of the host alone: who named it may have put anything into the rest.
             event = "document refused" if isinstance(problem, Refused) else "document unavailable"
             warn(event, host=urlsplit(url).netloc, reason=str(problem))

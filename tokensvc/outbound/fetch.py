@@ -118,9 +118,9 @@ class Outbound:
                 try:
                     return await _ask(http, target, address, largest, headers)
                 except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                    problem = f"{address} cannot be reached: {error}".rstrip(": ")
+                    problem = f"{address} cannot be reached: {_short(error)}"
                 except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-                    raise Unfetchable(f"{address}: {type(error).__name__}: {error}".rstrip(": ")) from None
+                    raise Unfetchable(f"{address}: {_short(error)}") from None
         raise Unfetchable(problem)
 
     @cached_property
@@ -154,6 +154,11 @@ async def _ask(
             if len(body) > largest:
                 raise Unfetchable(f"it is larger than {largest} bytes")
         return Fetched(bytes(body), response.headers)
+
+
+def _short(error: Exception) -> str:
+    """It may quote what the host sent."""
+    return f"{type(error).__name__}: {error}"[:200]
 
 
 def _check(response: httpx.Response, largest: int) -> None:

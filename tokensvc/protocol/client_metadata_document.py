@@ -3,22 +3,20 @@
 All installations of an app share such a client_id, and nobody registers anything here: the host stands for the app.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tokensvc.errors import InvalidRedirectUri, SettingsError, TemporarilyUnavailable, UnknownClient
+from tokensvc.errors import InvalidRedirectUri, TemporarilyUnavailable, UnknownClient
 from tokensvc.outbound import Unfetchable
 from tokensvc.outbound.documents import Documents, Refused
 from tokensvc.outbound.fetch import Outbound, Target
+from tokensvc.protocol.host_policy import HostPolicy
 from tokensvc.protocol.jwks import ALGORITHMS, Jwks
 from tokensvc.protocol.redirect_uri import RedirectUri
 
 LARGEST = 5_120
 """A document, in bytes (§6.6 of the draft)."""
-_VARIABLE = "TOKENSVC_CIMD"
-_ENTRY = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _LONGEST_NAME = 128
 _USUAL_GRANTS = ["authorization_code", "refresh_token"]
 
@@ -75,37 +73,6 @@ class ClientMetadataDocument:
             signing_alg=signing_alg,
             may_be_public=may_be_public,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class HostPolicy:
-    """TOKENSVC_CIMD: whose documents are accepted. Those of `hosts` the operator vouches for."""
-
-    hosts: frozenset[str]
-    any_host: bool
-
-    @classmethod
-    def parse(cls, text: str) -> "HostPolicy":
-        """Raises SettingsError."""
-        entries = frozenset(entry.strip().lower() for entry in text.split(",") if entry.strip())
-        if entries == {"off"}:
-            return cls(frozenset(), any_host=False)
-        hosts = entries - {"*"}
-        if not entries or "off" in entries or not all(_ENTRY.fullmatch(host) for host in hosts):
-            remedy = "Set it to *, to off, or to hosts such as claude.ai, *.example.com"
-            raise SettingsError(_VARIABLE, "is empty, or has an entry that is no host", remedy)
-        return cls(hosts, any_host="*" in entries)
-
-    def __bool__(self) -> bool:
-        return bool(self.hosts) or self.any_host
-
-    def accepts(self, host: str) -> bool:
-        return self.any_host or self.names(host)
-
-    def names(self, host: str) -> bool:
-        labels = host.split(".")
-        below = (f"*.{'.'.join(labels[i:])}" for i in range(1, len(labels)))
-        return host in self.hosts or any(parent in self.hosts for parent in below)
 
 
 class MetadataDocuments:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from joserfc import jws
-from joserfc.errors import JoseError
+from joserfc.errors import JoseError, UnsupportedAlgorithmError
 from joserfc.jws import JWSRegistry
 
 from tokensvc.errors import InvalidTarget
@@ -32,10 +32,12 @@ class _Registry(JWSRegistry):
     """joserfc warns of EdDSA at every use, since RFC 9864 names it by its curve; verifiers know only the old name."""
 
     def get_alg(self, name: str) -> Any:
+        if name not in ALGORITHMS:
+            raise UnsupportedAlgorithmError(f"{name} signs no access tokens")
         return self.algorithms[name]
 
 
-_REGISTRY = _Registry(algorithms=list(ALGORITHMS))
+_REGISTRY = _Registry()
 
 
 class _Opened(NamedTuple):

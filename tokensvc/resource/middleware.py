@@ -13,7 +13,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tokensvc.resource.answers import Refusal, answer, challenge, refuse
+from tokensvc.resource.answers import Refusal, challenge, refuse
+from tokensvc.resource.credentials import Credential, credentials_of, values_of
+from tokensvc.resource.metadata import answer_metadata
 from tokensvc.resource.protected_resource import UnknownOrigin
 from tokensvc.resource.service import Unavailable
 from tokensvc.resource.token import AccessToken, NotProved
@@ -23,16 +25,9 @@ _SCOPE = re.compile(r"[!#-\[\]-~]+")
 _METADATA_URL = "tokensvc.resource.metadata_url"
 _EVERYWHERE = "tokensvc.resource.scopes"
 _ALGS = "tokensvc.resource.algs"
-"""Where a connection's scope says what the middleware found, which OAuth scopes it needs of every token, and with which
-algorithms the caller may prove its key, empty for a bearer."""
-_SHARED = {"Access-Control-Allow-Origin": "*"}
-_CACHED = _SHARED | {"Cache-Control": "public, max-age=300"}
-_PREFLIGHT = _SHARED | {
-    "Access-Control-Allow-Methods": "GET",
-    "Access-Control-Allow-Headers": "*",
-    "Access-Control-Max-Age": "7200",
-}
-
+_PROVED = "tokensvc.resource.proved"
+"""Where a connection's scope says what the middleware found, which OAuth scopes it needs of every token, with which
+algorithms the caller may prove its key (empty for a bearer), and for which jti it has."""
 _log = logging.getLogger("tokensvc.resource")
 
 
@@ -57,6 +52,8 @@ class BearerAuth:
     ) -> None:
         if not all(_SCOPE.fullmatch(scope) for scope in scopes):
             raise ValueError("a scope is printable ASCII without spaces, quotes and backslashes (RFC 6749 §3.3)")
+        if dpop not in ("optional", "required", "off"):
+            raise ValueError("dpop is optional, required or off")
         self._app = app
         self._verifier = verifier
         self._scopes = tuple(scopes)
@@ -77,9 +74,10 @@ class BearerAuth:
             await refuse(scope, send, Refusal("invalid_request", "the request names no host"))
             return
         if scope["type"] == "http" and scope["path"] == verifier.resource.metadata_path:
-            await self._metadata(verifier, scope, send)
+            document = verifier.resource.metadata(scope, self._scopes) | self._dpop_metadata(verifier)
+            await answer_metadata(scope, send, document, cached=bool(verifier.resource.configured))
             return
-        credentials = _credentials(scope)
+        credentials = credentials_of(scope)
         scope[_ALGS] = self._algs(verifier, {scheme for scheme, _ in credentials})
         if any(verifier.recognises(value) for _, value in credentials):
             refusal = await self._enter(verifier, scope, credentials)
@@ -89,13 +87,20 @@ class BearerAuth:
         else:
             await refuse(scope, send, self._stranger(bool(credentials), scope))
 
+    def _dpop_metadata(self, verifier: IntrospectionVerifier) -> dict[str, Any]:
+        """RFC 9728 §2."""
+        if self._dpop == "off":
+            return {}
+        algs = {"dpop_signing_alg_values_supported": verifier.proofs.algorithms.split()}
+        return algs | ({"dpop_bound_access_tokens_required": True} if self._dpop == "required" else {})
+
     def _algs(self, verifier: IntrospectionVerifier, schemes: set[str]) -> str:
         """What proofs may be signed with, for whoever has to prove something or tried to."""
         wanted = self._dpop == "required" or (self._dpop == "optional" and "dpop" in schemes)
         return verifier.proofs.algorithms if wanted else ""
 
     async def _enter(
-        self, verifier: IntrospectionVerifier, scope: Scope, credentials: list[tuple[str, str]]
+        self, verifier: IntrospectionVerifier, scope: Scope, credentials: list[Credential]
     ) -> Refusal | None:
         """Why a request with one of the service's tokens may not go on; where it may, the scope says who came."""
         if len(credentials) > 1:
@@ -121,20 +126,23 @@ class BearerAuth:
         """A token that is bound to a key comes as that, and with a proof; any other as a bearer (RFC 9449 §7.1)."""
         if not token.jkt and scheme == "bearer" and self._dpop != "required":
             return None
-        if self._dpop == "off":
-            return self._invalid(scope, "the access token is bound to a key, and no proof of one is taken here")
         if not token.jkt:
             return self._invalid(scope, "the access token is not bound to a key")
+        if self._dpop == "off":
+            return self._invalid(scope, "the access token is bound to a key, and no proof of one is taken here")
         scope[_ALGS] = verifier.proofs.algorithms
         if scheme != "dpop":
             return self._invalid(scope, "the access token is bound to a key, and is no bearer")
+        if scope.get(_PROVED) == token.jti:
+            return None  # To another one of us around this one, and a proof counts once.
         try:
             url = verifier.resource.request_url(scope, token.aud)
-            proofs = _values(scope, b"dpop")
+            proofs = values_of(scope, b"dpop")
             method = scope.get("method", "GET")  # A websocket begins with one.
             verifier.proofs.check(token, value, proofs, method, url, epoch=time.time(), now=time.monotonic())
         except NotProved as error:
             return self._invalid(scope, f"the DPoP proof is not valid: {error}", "invalid_dpop_proof")
+        scope[_PROVED] = token.jti
         return None
 
     def _stranger(self, has_credential: bool, scope: Scope) -> Refusal:
@@ -150,27 +158,6 @@ class BearerAuth:
 
     def _challenge(self, scope: Scope, error: str = "", description: str = "") -> str:
         return challenge(scope[_METADATA_URL], self._scopes, error, description, scope[_ALGS])
-
-    async def _metadata(self, verifier: IntrospectionVerifier, scope: Scope, send: Send) -> None:
-        """RFC 9728 §3, for clients that are web pages too."""
-        method = scope["method"]
-        if method in ("GET", "HEAD"):
-            # What hangs on the headers of a request is for nobody else.
-            headers = _CACHED if verifier.resource.configured else _SHARED | {"Cache-Control": "no-store"}
-            document = verifier.resource.metadata(scope, self._scopes) | self._dpop_metadata(verifier)
-            await answer(send, 200, document, headers)
-        elif method == "OPTIONS":
-            await answer(send, 204, None, _PREFLIGHT)
-        else:
-            error = {"error": "method_not_allowed", "error_description": "method not allowed"}
-            await answer(send, 405, error, _SHARED | {"Allow": "GET, HEAD, OPTIONS"})
-
-    def _dpop_metadata(self, verifier: IntrospectionVerifier) -> dict[str, Any]:
-        """RFC 9728 §2."""
-        if self._dpop == "off":
-            return {}
-        algs = {"dpop_signing_alg_values_supported": verifier.proofs.algorithms.split()}
-        return algs | ({"dpop_bound_access_tokens_required": True} if self._dpop == "required" else {})
 
 
 class AnswerUnavailable:
@@ -225,21 +212,6 @@ def _unavailable(error: Unavailable) -> Refusal:
     _log.warning("no answer about a token: %s", error)
     headers = {"Retry-After": str(error.retry_after)}
     return Refusal("temporarily_unavailable", "the access token cannot be checked now", headers=headers)
-
-
-def _credentials(scope: Scope) -> list[tuple[str, str]]:
-    """Scheme and value of every Authorization header, of what is no token none. There should be one (RFC 9110 §5.3)."""
-    found = []
-    for value in _values(scope, b"authorization"):
-        parts = value.split(None, 1)
-        scheme = parts[0].lower() if parts else ""
-        is_token = len(parts) == 2 and scheme in ("bearer", "dpop")
-        found.append((scheme, parts[1].strip() if is_token else ""))
-    return found
-
-
-def _values(scope: Scope, wanted: bytes) -> list[str]:
-    return [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
 
 
 def _with_challenge(send: Send, value: str) -> Send:
