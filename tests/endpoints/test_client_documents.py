@@ -212,7 +212,7 @@ def test_document_that_says_no_is_an_invalid_client_and_a_page(
     assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client")
     _, page = client.page()
     assert page.status_code == 400
-    assert "does not say who it is" in page.text
+    assert "describes itself wrongly" in page.text
     probe = client.http.get(client.authorize_url(), headers={"Accept": "application/json"})
     assert (probe.status_code, probe.json()["error"]) == (400, "invalid_client")
 

@@ -102,6 +102,12 @@ def test_host_that_is_an_address_is_never_asked(literal: str) -> None:
         fetch(f"https://{literal}/a", networks=Networks())
 
 
+def test_address_that_the_operator_allows_is_asked_by_its_own_certificate(host: HttpsHost) -> None:
+    """Which this host lacks."""
+    with pytest.raises(Unfetchable, match="certificate"):
+        fetch(f"https://127.0.0.1:{host.port}/a")
+
+
 @pytest.mark.parametrize(
     "addresses",
     [

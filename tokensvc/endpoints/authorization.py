@@ -154,9 +154,9 @@ async def _return_address(
     try:
         return await return_address(parameters, server, now)
     except DocumentRefused as error:
-        message = f"The app says who it is in a document of its own, and that cannot be accepted: {error}."
+        message = f"The app says who it is in a document of its own, which cannot be accepted: {error.problem}."
         hint = "Nothing can be done about it here. Ask whoever makes the app."
-        raise _Unregistered(400, "This app does not say who it is", message, hint=hint, reason=str(error)) from error
+        raise _Unregistered(400, "This app describes itself wrongly", message, hint=hint, reason=str(error)) from error
     except DocumentUnavailable as error:
         message = f"The app says who it is in a document at {plain_host(error.host)}, which cannot be read right now."
         refused = Refused(503, "This app cannot be identified right now", message, reason=error.reason)

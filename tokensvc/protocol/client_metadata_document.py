@@ -12,7 +12,7 @@ from tokensvc.outbound import Unfetchable
 from tokensvc.outbound.documents import Documents, Refused
 from tokensvc.outbound.fetch import Outbound, Target
 from tokensvc.protocol.host_policy import HostPolicy
-from tokensvc.protocol.jwks import ALGORITHMS, Jwks
+from tokensvc.protocol.jwks import ALGORITHMS, Jwks, check_url
 from tokensvc.protocol.redirect_uri import RedirectUri
 
 LARGEST = 5_120
@@ -22,7 +22,11 @@ _USUAL_GRANTS = ["authorization_code", "refresh_token"]
 
 
 class DocumentRefused(UnknownClient):
-    """The client's document is there, and says something that cannot be accepted."""
+    """The client's document is there, and says something that cannot be accepted: `problem` quotes nothing of it."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"its document: {problem}")
+        self.problem = problem
 
 
 class DocumentUnavailable(TemporarilyUnavailable):
@@ -58,7 +62,7 @@ class ClientMetadataDocument:
             raise Refused("it is no JSON object")
         if metadata.get("client_id") != client_id:
             raise Refused("its client_id is not the URL that it is found under")
-        if "client_secret" in metadata or "client_secret_expires_at" in metadata:
+        if any(metadata.get(name) is not None for name in ("client_secret", "client_secret_expires_at")):
             raise Refused("it has a client_secret, which everybody can read")
         jwks, jwks_uri, signing_alg, may_be_public = _authentication(metadata)
         grant_types = tuple(_strings(metadata, "grant_types") or _USUAL_GRANTS)
@@ -90,7 +94,7 @@ class MetadataDocuments:
         try:
             return await self._documents.get(client_id, now)
         except Refused as refused:
-            raise DocumentRefused(f"its document: {refused}") from None
+            raise DocumentRefused(str(refused)) from None
         except Unfetchable as error:
             raise DocumentUnavailable(target.authority, str(error)) from None
 
@@ -148,10 +152,10 @@ def _keys(metadata: Mapping[str, Any]) -> tuple[Jwks | None, str, str]:
         raise Refused("private_key_jwt needs either jwks or jwks_uri")
     try:
         if inline is None:
-            Target.parse(jwks_uri)
+            check_url(jwks_uri)
             return None, jwks_uri, signing_alg
         jwks = Jwks.parse(inline)
-    except (Unfetchable, ValueError) as error:
+    except ValueError as error:
         raise Refused(f"its keys: {error}") from None
     if not jwks.keys:
         raise Refused("its jwks has no key that could verify")
