@@ -49,6 +49,7 @@ bench: .venv/test ## measure the service against its floors and a rival
 	@$(bin)/python -m benchmarks
 
 readme: .venv/test ## write the generated tables anew: README.md's demo and promises, the verified clients
+	@$(bin)/python -m tests.parts
 	@$(bin)/python -m tests.readme
 
 lock: ## pin the dependencies again (UPGRADE=--upgrade: to the newest)

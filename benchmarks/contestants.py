@@ -19,6 +19,7 @@ from benchmarks import rival
 from benchmarks.load import FORM, Chain, Refreshes, Registrations, Repeats, ask, post
 from benchmarks.process import Server
 from tests import replica
+from tests.ports import free_port
 from tokensvc import assembly
 from tokensvc.identity import Identity, credential_of
 from tokensvc.settings import PREFIX, Settings
@@ -65,7 +66,7 @@ class Service:
     name: str
     ledger: str
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
-    port: int = field(default_factory=replica.free_port)
+    port: int = field(default_factory=free_port)
     server: Server = field(init=False)
     settings: Settings = field(init=False)
 
@@ -122,7 +123,7 @@ class Rival:
     server: Server = field(init=False)
 
     def __post_init__(self) -> None:
-        port = replica.free_port()
+        port = free_port()
         arguments = ["benchmarks.serving", "--port", str(port), "rival", rival.DATABASE, self.synchronous]
         self.server = Server(arguments, port, self.scene.core, self.scene.directory / _file_name(self))
 
