@@ -109,7 +109,6 @@ def test_documents_of_known_clients_are_taken(published: dict[str, Any]) -> None
         ({"grant_types": "authorization_code"}, "no list of strings"),
         ({"client_name": {"en": "App"}}, "client_name is no string"),
     ],
-    ids=str,
 )
 def test_document_that_cannot_be_accepted_is_refused(members: dict[str, Any], problem: str) -> None:
     with pytest.raises(Refused, match=problem) as refusal:
@@ -149,7 +148,6 @@ def test_client_without_the_code_grant_needs_no_redirect_uri() -> None:
         {"token_endpoint_auth_method": "tls_client_auth"},
         {"token_endpoint_auth_method": "client_secret_post"},
     ],
-    ids=str,
 )
 def test_client_that_can_do_without_is_public_where_it_cannot_do_what_it_prefers(members: dict[str, Any]) -> None:
     asked = {"token_endpoint_auth_method": "private_key_jwt", "token_endpoint_auth_methods_supported": ["none"]}

@@ -148,7 +148,6 @@ def test_metadata_that_is_known_to_the_standard_and_of_no_use_is_taken() -> None
         ({"require_pkce": "no"}, "0.require_pkce"),
         ({"pkce": False}, "0.pkce: Extra inputs"),
     ],
-    ids=str,
 )
 def test_entry_that_is_wrong_is_refused_by_its_place_and_never_shown(members: dict[str, Any], problem: str) -> None:
     with pytest.raises(SettingsError, match=rf"^TOKENSVC_CLIENTS .*{problem}") as refusal:
