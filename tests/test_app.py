@@ -138,9 +138,14 @@ def test_ring_that_signs_is_parsed_as_the_others_in_either_format(ring: str) -> 
 
 def test_longest_lifetime_is_that_of_any_client() -> None:
     own = json.dumps([CLIENT | {"access_ttl": 5_000_000}])
-    assert assembly.longest_lifetimes(load()) == {KEYS: 30 * 86_400_000, SIGNING_KEYS: 3_600_000}
-    assert assembly.longest_lifetimes(load(clients=own))[KEYS] == 5_000_000_000
-    assert assembly.longest_lifetimes(load(refresh_ttl=1, access_ttl=2, code_ttl=3)) == {KEYS: 3000, SIGNING_KEYS: 2000}
+
+    def longest(**changes: object) -> dict[str, int]:
+        settings = load(**changes)
+        return assembly.longest_lifetimes(settings, assembly.listed(settings).clients)
+
+    assert longest() == {KEYS: 30 * 86_400_000, SIGNING_KEYS: 3_600_000}
+    assert longest(clients=own)[KEYS] == 5_000_000_000
+    assert longest(refresh_ttl=1, access_ttl=2, code_ttl=3) == {KEYS: 3000, SIGNING_KEYS: 2000}
 
 
 def test_prefix_is_that_of_every_artefact() -> None:

@@ -13,6 +13,7 @@ from joserfc.jws import JWSRegistry, serialize_compact
 from tests.proofs import Prover, ath
 from tokensvc import dpop
 from tokensvc.dpop import InvalidProof, Proof, read
+from tokensvc.jose import ALGORITHMS
 
 URL = "https://auth.example.com/token"
 PROVER = Prover(now=1_800_000_000)
@@ -72,7 +73,7 @@ def test_the_examples_of_the_standard_are_read() -> None:
     proof.check_token(EXAMPLE_TOKEN, EXAMPLE_JKT)
 
 
-@pytest.mark.parametrize("alg", sorted(dpop.ALGORITHMS))
+@pytest.mark.parametrize("alg", sorted(ALGORITHMS))
 def test_every_algorithm_that_is_advertised_is_read_without_a_warning(alg: str) -> None:
     prover = Prover("Ed25519" if alg == "EdDSA" else alg)
     assert read([prover.proof("POST", URL, header={"alg": alg})]).jkt == prover.jkt
@@ -173,7 +174,7 @@ def test_long_ones_are_refused_unread() -> None:
     assert "too long" in refused(PROVER.proof("POST", URL, padding="x" * 4_000))
 
 
-@pytest.mark.parametrize("bits", [8, 1024, 2040, 4104])
+@pytest.mark.parametrize("bits", [8, 1024, 2040, 8200])
 def test_rsa_keys_of_an_unusual_size_are_refused(bits: int) -> None:
     modulus = encoded(((1 << bits) - 1).to_bytes(bits // 8))
     jwk = {"kty": "RSA", "n": modulus, "e": "AQAB"}

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from secrets import token_urlsafe
+from typing import NamedTuple
 
 from tokensvc import __version__
 from tokensvc import settings as environment
@@ -28,16 +29,14 @@ from tokensvc.ledger.peers import PeeredLedger
 from tokensvc.ledger.sqlite import SqliteLedger
 from tokensvc.observability import warn
 from tokensvc.outbound.address import Networks
-from tokensvc.outbound.fetch import Outbound
 from tokensvc.protocol import id_jag
 from tokensvc.protocol.client import DEVICE_CODE, Client, Clients, Lifetimes
-from tokensvc.protocol.client_metadata_document import MetadataDocuments, new_documents
 from tokensvc.protocol.host_policy import HostPolicy
 from tokensvc.protocol.id_jag import TrustedIssuer
-from tokensvc.protocol.jwks import KeyDirectory
 from tokensvc.protocol.jwt_access_token import JwtAccessTokens
 from tokensvc.protocol.peer import PEERS, Directory, Post
 from tokensvc.protocol.preregistered import parse_clients
+from tokensvc.protocol.published import Publishers
 from tokensvc.protocol.redirect_uri import RedirectPolicy
 from tokensvc.protocol.registration_policy import RegistrationPolicy
 from tokensvc.protocol.resource_indicator import Resources
@@ -86,35 +85,42 @@ def lifetimes(settings: Settings) -> Lifetimes:
     )
 
 
-def own_clients(settings: Settings) -> dict[str, Client]:
-    """The operator's, by client_id. Raises SettingsError."""
-    return parse_clients(settings.clients.get_secret_value(), lifetimes(settings))
+class Listed(NamedTuple):
+    """Whom the operator lists beside people: clients by client_id, and issuers of assertions by their `iss`."""
+
+    clients: dict[str, Client]
+    issuers: dict[str, TrustedIssuer]
 
 
-def longest_lifetimes(settings: Settings) -> dict[str, int]:
-    """Of what each ring seals or signs for any client, in milliseconds. Raises SettingsError.
+def listed(settings: Settings) -> Listed:
+    """Raises SettingsError."""
+    clients = parse_clients(settings.clients.get_secret_value(), lifetimes(settings))
+    return Listed(clients, _id_jag_issuers(settings))
+
+
+def longest_lifetimes(settings: Settings, clients: dict[str, Client]) -> dict[str, int]:
+    """Of what each ring seals or signs for any client, of the operator's or not, in milliseconds.
 
     The ring of client_ids is left out, since they have no end.
     """
-    every = (lifetimes(settings), *(client.lifetimes for client in own_clients(settings).values()))
+    every = (lifetimes(settings), *(client.lifetimes for client in clients.values()))
     return {
         KEYS: max(max(own.code, own.access, own.refresh) for own in every),
         SIGNING_KEYS: max(own.access for own in every),
     }
 
 
-def identities(settings: Settings) -> IdentitySource:
+def identities(settings: Settings, others: Listed) -> IdentitySource:
     """Whoever a token can stand for. Raises SettingsError."""
     people = ApiKeys.parse(settings.api_keys.get_secret_value())
-    clients, issuers = own_clients(settings).values(), id_jag_issuers(settings).values()
-    others = (
-        ClientIdentities(client.stands_for for client in clients if client.stands_for),
-        AssertionIssuers(issuer.name for issuer in issuers),
+    sources = (
+        ClientIdentities(client.stands_for for client in others.clients.values() if client.stands_for),
+        AssertionIssuers(issuer.name for issuer in others.issuers.values()),
     )
-    return Sources(people, *others) if any(others) else people
+    return Sources(people, *sources) if any(sources) else people
 
 
-def id_jag_issuers(settings: Settings) -> dict[str, TrustedIssuer]:
+def _id_jag_issuers(settings: Settings) -> dict[str, TrustedIssuer]:
     """Raises SettingsError, also where replicas could not promise that an assertion counts once."""
     issuers = id_jag.parse_issuers(settings.id_jag_issuers.get_secret_value(), settings.issuer)
     if issuers and settings.peers:
@@ -137,7 +143,6 @@ def ledger_path(settings: Settings) -> Path | None:
 
 def new_replica(settings: Settings, clock: Clock, now: int) -> Replica:
     """Raises SettingsError."""
-    outbound = Outbound(Networks.parse(settings.fetch_networks))
     return Replica(
         id=token_urlsafe(9),
         pid=os.getpid(),
@@ -145,14 +150,13 @@ def new_replica(settings: Settings, clock: Clock, now: int) -> Replica:
         clock=clock,
         attempts=Attempts(limited=settings.limits == "on"),
         use=KeyUse(),
-        published_keys=KeyDirectory(outbound),
-        documents=new_documents(outbound),
+        publishers=Publishers.on(Networks.parse(settings.fetch_networks)),
     )
 
 
 def assemble(settings: Settings, replica: Replica, now: int, ledger: Callable[[], Ledger]) -> Service:
     """Everything that the settings say, around a replica and its ledger. Raises SettingsError."""
-    resources = Resources.parse(settings.resources, settings.issuer)
+    resources, others = Resources.parse(settings.resources, settings.issuer), listed(settings)
     admin_tokens = parse_secrets(settings.admin_tokens.get_secret_value(), "TOKENSVC_ADMIN_TOKENS")
     introspection_tokens = settings.introspection_tokens.get_secret_value()
     sealing, signing = sealer(settings, now, replica.use), signing_keys(settings, now, replica.use)
@@ -163,29 +167,29 @@ def assemble(settings: Settings, replica: Replica, now: int, ledger: Callable[[]
         attempts=replica.attempts,
         clock=replica.clock,
         replica=replica,
-        grant_types=_grant_types(settings, replica),
+        grant_types=_grant_types(settings, others, replica),
         rings=rings(settings, now),
-        longest=longest_lifetimes(settings),
+        longest=longest_lifetimes(settings, others.clients),
         signing=signing,
         nonces=Nonces(sealing.rings[KEYS], settings.issuer),
         digests=environment.digests(settings, _digest_key(sealing)),
         # Last, since it opens the ledger: until then nothing has to be closed again.
         server=_server(
-            settings, replica, sealing, _access_tokens(settings, sealing, signing, resources), resources, ledger
+            settings, others, replica, sealing, _access_tokens(settings, sealing, signing, resources), resources, ledger
         ),
     )
 
 
-def _grant_types(settings: Settings, replica: Replica) -> dict[str, GrantType]:
+def _grant_types(settings: Settings, others: Listed, replica: Replica) -> dict[str, GrantType]:
     """What is advertised and what is accepted, in one table."""
     grants: dict[str, GrantType] = {
         "authorization_code": authorization_code.grant,
         "refresh_token": refresh_token.grant,
     }
-    if any(client.stands_for for client in own_clients(settings).values()):
+    if any(client.stands_for for client in others.clients.values()):
         grants["client_credentials"] = client_credentials.grant
-    if issuers := id_jag_issuers(settings):
-        grants[id_jag.GRANT_TYPE] = JwtBearer(issuers, replica.published_keys).grant
+    if others.issuers:
+        grants[id_jag.GRANT_TYPE] = JwtBearer(others.issuers, replica.publishers.vouched.keys).grant
     if settings.device_authorization == "on":
         grants[DEVICE_CODE] = DeviceCodeGrant(replica.devices)
     return grants
@@ -217,6 +221,7 @@ def _access_tokens(
 
 def _server(
     settings: Settings,
+    others: Listed,
     replica: Replica,
     sealing: Sealer,
     access_tokens: AccessTokens,
@@ -224,13 +229,13 @@ def _server(
     ledger: Callable[[], Ledger],
 ) -> AuthorizationServer:
     policy = RedirectPolicy.parse(settings.redirect_hosts)
-    documents = MetadataDocuments(HostPolicy.parse(settings.cimd), replica.documents)
+    documented = HostPolicy.parse(settings.cimd)
     return AuthorizationServer(
         issuer=settings.issuer,
         sealer=sealing,
         access_tokens=access_tokens,
-        identities=identities(settings),
-        clients=Clients(sealing, own_clients(settings), lifetimes(settings), policy, replica.published_keys, documents),
+        identities=identities(settings, others),
+        clients=Clients(sealing, others.clients, lifetimes(settings), policy, documented, replica.publishers),
         redirect_policy=policy,
         resources=resources,
         scopes=Scopes.parse(settings.scopes, settings.role_scopes.get_secret_value()),

@@ -1,7 +1,7 @@
 """DPoP proofs (RFC 9449 §4): that whoever sends a request holds the private key that its token is bound to.
 
-At the bottom of the layers, beside nothing of ours: the service reads proofs at its endpoints, and a resource server
-by the kit. What is cryptography is joserfc's; what a proof has to say is here, in the order of §4.3.
+At the bottom of the layers, beside nothing of ours but what judges keys: the service reads proofs at its endpoints, and
+a resource server by the kit. What a proof has to say is here, in the order of §4.3.
 """
 
 import hashlib
@@ -14,24 +14,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from joserfc.errors import JoseError
-from joserfc.jwa import JWSAlgModel
-from joserfc.jwk import ECKey, OKPKey, RSAKey
-from joserfc.jws import JWSRegistry, extract_compact, validate_compact
-from joserfc.util import urlsafe_b64decode
+from joserfc.jws import extract_compact, validate_compact
 
-ALGORITHMS = ("ES256", "ES384", "Ed25519", "EdDSA", "RS256", "PS256")
-"""Asymmetric ones alone. EdDSA is the name that RFC 8037 gave to what is Ed25519 today (RFC 9864)."""
+from tokensvc.jose import ALGORITHMS, Key, Registry, algorithms_of, public_key
+
 LONGEST_PROOF = 4_096
-"""Characters. With an RSA key of 4096 bits, a nonce and a long URL a proof has about 2,500."""
+"""Characters. With the longest RSA key and a nonce a proof has about 3,700."""
+_REGISTRY = Registry(LONGEST_PROOF)
 _TYPE = "dpop+jwt"
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
-_CURVES = {"ES256": "P-256", "ES384": "P-384", "Ed25519": "Ed25519", "EdDSA": "Ed25519"}
-_MEMBERS = {"EC": ("crv", "x", "y"), "OKP": ("crv", "x"), "RSA": ("e", "n")}
-_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
-_RSA_BITS = range(2_048, 4_097)
-_LONGEST_EXPONENT = 6
-"""Characters of base64url: every exponent in use fits, and a long one would cost a hundred times the time."""
 _LONGEST = {"jti": 256, "htm": 32, "htu": 2_048, "nonce": 256, "ath": 64}
 _LAST_SECOND = 1 << 40
 _PORTS = {"http": ":80", "https": ":443"}
@@ -41,20 +33,6 @@ _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
 
 class InvalidProof(Exception):
     """Why a proof proves nothing. The text holds nothing of what was sent, so its sender may read it."""
-
-
-class _Registry(JWSRegistry):
-    """With room for the key in the header."""
-
-    max_header_length = LONGEST_PROOF
-    max_payload_length = LONGEST_PROOF
-
-    def get_alg(self, name: str) -> JWSAlgModel:
-        # With the one curve that `_key` lets in the two are the same, and joserfc warns of the older name.
-        return super().get_alg("Ed25519" if name == "EdDSA" else name)
-
-
-_REGISTRY = _Registry(algorithms=ALGORITHMS, strict_check_header=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,40 +98,25 @@ def is_thumbprint(text: str) -> bool:
     return _THUMBPRINT.fullmatch(text) is not None
 
 
-def _key(header: Any) -> ECKey | OKPKey | RSAKey:
-    """The public key in the header, which its algorithm has to fit. Raises InvalidProof, JoseError, ValueError."""
+def _key(header: Any) -> Key:
+    """The public key in the header, which its algorithm has to fit. Raises InvalidProof."""
     if not isinstance(header, dict):
         raise InvalidProof("its header is no object")
     algorithm, jwk = header.get("alg"), header.get("jwk")
     if header.get("typ") != _TYPE:
         raise InvalidProof(f"typ is not {_TYPE}")
-    if algorithm not in ALGORITHMS:
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
         raise InvalidProof("alg is none of those that are supported")
     if "crit" in header or "b64" in header:
         raise InvalidProof("it has a header that has to be understood, and is not")
     if not isinstance(jwk, dict):
         raise InvalidProof("jwk is missing")
-    if _PRIVATE & jwk.keys():
-        raise InvalidProof("jwk is no public key")
-    family = "EC" if algorithm in ("ES256", "ES384") else "OKP" if algorithm in _CURVES else "RSA"
-    if jwk.get("kty") != family or jwk.get("crv") != _CURVES.get(algorithm):
+    if algorithm not in algorithms_of(jwk):
         raise InvalidProof("jwk is a key of another kind than alg needs")
-    # What else stands in it has no say.
-    members = {name: jwk.get(name) for name in ("kty", *_MEMBERS[family])}
-    if not all(isinstance(value, str) for value in members.values()):
-        raise InvalidProof("jwk lacks a part of the key")
-    return _imported(family, members)
-
-
-def _imported(family: str, members: dict[str, Any]) -> ECKey | OKPKey | RSAKey:
-    if family == "EC":
-        return ECKey.import_key(members)
-    if family == "OKP":
-        return OKPKey.import_key(members)
-    modulus = int.from_bytes(urlsafe_b64decode(members["n"].encode()))
-    if modulus.bit_length() not in _RSA_BITS or len(members["e"]) > _LONGEST_EXPONENT:
-        raise InvalidProof("jwk is an RSA key of an unusual size")
-    return RSAKey.import_key(members)
+    try:
+        return public_key(jwk)
+    except ValueError as error:
+        raise InvalidProof(f"jwk {error}") from None
 
 
 def _proof(jkt: str, claims: Any) -> Proof:

@@ -195,11 +195,11 @@ def test_form_of_another_website_decides_nothing(
 ) -> None:
     """Fault 28. Neither the code nor the decision: with this browser's own pages, stolen, and a right key."""
     page = open_page(person, device.answer["verification_uri"])
-    entry = page.locator("input[name=request]").input_value()
+    entry = page.locator("input[name=page]").input_value()
     enter(person, page, device.user_code)
-    decision = page.locator("input[name=request]").input_value()
+    decision = page.locator("input[name=page]").input_value()
     person.known.add(f"{host}:{local.port}")
-    for form in ({"request": entry, "user_code": device.user_code}, {"request": decision, "decision": "allow"}):
+    for form in ({"page": entry, "user_code": device.user_code}, {"page": decision, "decision": "allow"}):
         inputs = "".join(f'<input name="{name}" value="{value}">' for name, value in form.items())
         key = f'<input name="api_key" value="{API_KEY}">'
         action = f"{replica.url}/device"

@@ -73,6 +73,21 @@ def test_unknown_client_id_is_named_by_its_handle_all_the_same(service: Service)
         assert answer.json()["subject"] == client_handle("tscl_forgotten")
 
 
+@pytest.mark.parametrize("cimd", ["*", "off"])
+def test_pre_registered_client_is_ended_whatever_its_id_looks_like(cimd: str) -> None:
+    client_id = "https://partner.example/client"
+    entry = {"client_id": client_id, "redirect_uris": ["http://127.0.0.1:33418/callback"]}
+    with Service({"clients": json.dumps([entry]), "cimd": cimd}) as service:
+        client = service.client()
+        client.client_id = client_id
+        issued = client.sign_in()
+        answer = post(client, {"kind": "client", "subject": client_id})
+        assert (answer.status_code, answer.json()["subject"]) == (200, client_handle(client_id))
+        assert not client.active(issued.access)
+        other = post(client, {"kind": "client", "subject": f"{client_id}s"})
+        assert (other.status_code, other.json()["error"]) == (400, "invalid_request")
+
+
 def test_mark_ends_nobody_else(service: Service) -> None:
     with service:
         ada, bob = service.client(), service.client()

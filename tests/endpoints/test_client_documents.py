@@ -11,10 +11,12 @@ import pytest
 
 from tests.endpoints.local import DAY, NOW, SECOND, Service
 from tests.https_host import HttpsHost, answer, document, hang_up
-from tests.replica import Client, hidden_inputs, tokens
+from tests.proofs import bound
+from tests.replica import Client, hidden_inputs, redirect_parameters, tokens
 from tests.signer import ASSERTION_TYPE, Signer
 from tokensvc.endpoints.attempts import PER_MINUTE
-from tokensvc.outbound.documents import FAILED_FOR, KEPT_FOR
+from tokensvc.outbound.documents import FAILED_FOR
+from tokensvc.protocol.client_metadata_document import KEPT_FOR
 from tokensvc.tokens.kinds import client_handle
 
 TOKEN = "https://auth.example.com/token"
@@ -217,6 +219,39 @@ def test_document_that_says_no_is_an_invalid_client_and_a_page(
     assert (probe.status_code, probe.json()["error"]) == (400, "invalid_client")
 
 
+def test_app_is_held_to_proofs_if_its_document_says_so(service: Service, host: HttpsHost) -> None:
+    client = known_as(service, host.publish("/bound.json", dpop_bound_access_tokens=True))
+    code = client.code()
+    refused = client.redeem(code)
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_dpop_proof")
+    issued = tokens(bound(client).redeem(code))
+    assert issued.response["token_type"] == "DPoP"
+    assert client.refresh(issued.refresh).json()["error"] == "invalid_dpop_proof"
+
+
+def test_app_is_held_to_pushed_requests_if_its_document_says_so(service: Service, host: HttpsHost) -> None:
+    client = known_as(service, host.publish("/pushed.json", require_pushed_authorization_requests=True))
+    url, answer = client.page()
+    assert (answer.status_code, redirect_parameters(answer)["error"]) == (303, "invalid_request")
+    pushed = client.http.post("/par", data=dict(parse_qsl(urlsplit(url).query))).json()
+    assert client.http.get("/authorize", params={"client_id": client.client_id} | pushed).status_code == 200
+
+
+def test_document_that_is_gone_ends_what_its_copy_allowed_and_one_that_is_not_found_does_not(
+    service: Service, host: HttpsHost
+) -> None:
+    """404 is also what a host answers that is being set up anew."""
+    client = known_as(service, host.publish("/gone.json"))
+    issued = client.sign_in()
+    service.clock.now += DAY
+    host.serve("/gone.json", answer(404, b"{}"))
+    issued = tokens(client.refresh(issued.refresh))
+    service.clock.now += DAY
+    host.serve("/gone.json", answer(410, b"{}"))
+    refused = client.refresh(issued.refresh)
+    assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client")
+
+
 def test_app_that_changed_its_document_is_held_to_the_new_one(service: Service, host: HttpsHost) -> None:
     client = known_as(service, host.publish("/changed.json", headers={"Cache-Control": "max-age=60"}))
     issued = client.sign_in()
@@ -267,7 +302,8 @@ def test_what_went_wrong_on_the_way_is_in_the_log_alone(
 
 def test_page_names_the_host_and_whether_the_operator_knows_it(host: HttpsHost) -> None:
     shown = {}
-    for cimd in ("*", "localhost"):
+    named = f"*,localhost:{host.port}"
+    for cimd in ("*", "*,localhost", named):
         with Service({"fetch_networks": "127.0.0.0/8,::1", "cimd": cimd}) as service:
             client = known_as(service, host.publish("/page.json", redirect_uris=["https://app.example/cb"]))
             _, page = client.page(redirect_uri="https://app.example/cb")
@@ -276,8 +312,8 @@ def test_page_names_the_host_and_whether_the_operator_knows_it(host: HttpsHost) 
             again = client.http.post(client.authorize_url(redirect_uri="https://app.example/cb"), data=form)
             assert f"localhost:{host.port}" in again.text
     assert all(f"localhost:{host.port}" in text for text in shown.values())
-    assert "Name not verified" in shown["*"]
-    assert "Known app" in shown["localhost"]
+    assert all("Name not verified" in shown[cimd] for cimd in ("*", "*,localhost")), "another port may be another's"
+    assert "Known app" in shown[named]
 
 
 def test_policy_keeps_other_hosts_out(host: HttpsHost) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from tests.device import Device, Person
 from tests.endpoints.local import SECOND, Service
 from tests.replica import API_KEY, api_key_entry, hidden_inputs
 from tokensvc.endpoints.attempts import PER_MINUTE
+from tokensvc.identity import IdentitySource, SignedIn
 from tokensvc.ledger import Ledger
 from tokensvc.ledger.algebra import Offer
 from tokensvc.protocol.resource_indicator import Resources
@@ -185,9 +187,9 @@ def test_form_with_another_artefact_in_it_is_refused(service: Service, device: D
         "client_id": client.client_id,
     }
     for name, value in others.items():
-        form = {"request": value, "decision": "allow", "api_key": API_KEY, "user_code": device.user_code}
+        form = {"page": value, "decision": "allow", "api_key": API_KEY, "user_code": device.user_code}
         assert person.http.post("/device", data=form).status_code == 400, name
-    form = {"request": hidden_inputs(entry.text)["request"], "api_key": API_KEY, "decision": "allow"}
+    form = {"request": hidden_inputs(entry.text)["page"], "api_key": API_KEY, "decision": "allow"}
     assert client.http.post("/authorize", data=form).status_code == 400
     assert device.outcome() == "authorization_pending"
 
@@ -223,21 +225,49 @@ def test_brute_force_on_codes_is_limited_and_nobody_else_is_locked_out(service: 
     assert other.allow(device.user_code).status_code == 200
 
 
-def test_guesses_that_are_made_at_once_count_for_one_another(service: Service, device: Device) -> None:
-    """Fault 26. All of them pass the first check; the right one, which comes last, is refused all the same."""
-    person = Person(service.http(OUTSIDE), service.issuer)
-    page = person.open()
-    form = hidden_inputs(page.text)
-    codes = ["BBBB-BBBB"] * (2 * PER_MINUTE) + [device.user_code]
+def post_at_once(service: Service, person: Person, forms: list[dict[str, str]]) -> list[int]:
+    """The answers to so many forms that one browser at OUTSIDE sends at the same moment."""
 
-    async def guess_at_once() -> list[httpx.Response]:
+    async def post() -> list[httpx.Response]:
         transport = httpx.ASGITransport(service.app, client=(OUTSIDE, 50_000))
         async with httpx.AsyncClient(transport=transport, base_url=service.issuer, cookies=person.http.cookies) as http:
-            return await asyncio.gather(*(http.post("/device", data=form | {"user_code": code}) for code in codes))
+            return await asyncio.gather(*(http.post("/device", data=form) for form in forms))
 
-    with service.changed(ledger=Slow(service.app.state.service.server.ledger)):
-        answers = service.run(guess_at_once())
-    assert [answer.status_code for answer in answers] == [400] * (2 * PER_MINUTE) + [429]
+    return [answer.status_code for answer in service.run(post())]
+
+
+@pytest.mark.parametrize("ledger", ["memory", "sqlite", "slow"])
+def test_of_guesses_that_are_made_at_once_none_beyond_the_limit_tells_the_right_one(
+    tmp_path: Path, ledger: str
+) -> None:
+    """Fault 26. Where the ledger is slow, all of them pass the first check; right and wrong are refused alike."""
+    url = f"sqlite:///{tmp_path}/ledger.db" if ledger == "sqlite" else "memory://"
+    with Service({"device_authorization": "on", "ledger": url}) as service:
+        device, person = Device(service.client()), Person(service.http(OUTSIDE), service.issuer)
+        device.register()
+        device.ask()
+        form = hidden_inputs(person.open().text)
+        codes = ["BBBB-BBBB"] * (2 * PER_MINUTE)
+        codes[-5] = device.user_code
+        held = service.app.state.service.server.ledger
+        with service.changed(ledger=Slow(held) if ledger == "slow" else held):
+            answers = post_at_once(service, person, [form | {"user_code": code} for code in codes])
+        assert answers == [400] * PER_MINUTE + [429] * PER_MINUTE
+        assert Person(service.http(OTHER), service.issuer).allow(device.user_code).status_code == 200
+
+
+def test_of_keys_that_are_tried_at_once_none_beyond_the_limit_tells_the_right_one(
+    service: Service, device: Device
+) -> None:
+    """Fault 26, where the source of identities has to be waited for."""
+    person = Person(service.http(OUTSIDE), service.issuer)
+    form = hidden_inputs(person.enter(device.user_code).text) | {"decision": "allow"}
+    keys = ["wrong"] * (2 * PER_MINUTE)
+    keys[-5] = API_KEY
+    with service.changed(identities=SlowIdentities(service.app.state.service.server.identities)):
+        answers = post_at_once(service, person, [form | {"api_key": key} for key in keys])
+    assert answers == [401] * PER_MINUTE + [429] * PER_MINUTE
+    assert device.outcome() == "authorization_pending"
 
 
 def test_what_can_be_no_code_is_not_counted_as_a_guess(service: Service, device: Device) -> None:
@@ -268,6 +298,20 @@ def test_polls_that_wait_are_not_logged_as_refusals(device: Device, capsys: pyte
     capsys.readouterr()
     assert [device.outcome(), device.outcome()] == ["authorization_pending", "slow_down"]
     assert "token refused" not in capsys.readouterr().err
+
+
+class SlowIdentities:
+    """Identities that take a moment; all else is that of the source they are given."""
+
+    def __init__(self, identities: IdentitySource) -> None:
+        self._identities = identities
+
+    async def sign_in(self, secret: str, now: int) -> SignedIn | None:
+        await asyncio.sleep(0.05)
+        return await self._identities.sign_in(secret, now)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._identities, name)
 
 
 def _message(text: str) -> str:

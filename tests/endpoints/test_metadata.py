@@ -13,7 +13,7 @@ from tests.endpoints.local import ISSUER, Service
 SERVER = "/.well-known/oauth-authorization-server"
 RESOURCE = "/.well-known/oauth-protected-resource"
 METHODS = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]
-ALGORITHMS = ["RS256", "PS256", "ES256", "ES384", "Ed25519", "EdDSA"]
+ALGORITHMS = ["ES256", "ES384", "Ed25519", "EdDSA", "RS256", "PS256"]
 
 
 def document(service: Service, path: str) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def test_server_metadata_says_what_is_there(service: Service) -> None:
         "code_challenge_methods_supported": ["S256"],
         "scopes_supported": ["mcp", "offline_access"],
         "authorization_response_iss_parameter_supported": True,
-        "dpop_signing_alg_values_supported": ["ES256", "ES384", "Ed25519", "EdDSA", "RS256", "PS256"],
+        "dpop_signing_alg_values_supported": ALGORITHMS,
         "protected_resources": [ISSUER],
     }
 

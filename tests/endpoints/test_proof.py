@@ -233,6 +233,26 @@ def test_family_of_bearers_is_bound_from_the_first_proof_on(service: Service) ->
     assert refused(bound(client).refresh(second.refresh)) == "invalid_grant"
 
 
+def test_grant_that_began_without_a_key_can_go_on_without_inside_the_grace_window(service: Service) -> None:
+    """Its first refresh token is a bearer's, and a repeat of that says nothing of who repeats it."""
+    bearer = service.client()
+    client = bound(bearer)
+    first = bearer.sign_in()
+    client.client_id = bearer.client_id
+    assert tokens(client.refresh(first.refresh)).response["token_type"] == "DPoP"
+    repeated = tokens(bearer.refresh(first.refresh))
+    assert repeated.response["token_type"] == "Bearer"
+    assert tokens(bearer.refresh(repeated.refresh)).response["token_type"] == "Bearer"
+
+
+def test_grant_that_began_with_a_key_never_goes_on_without(service: Service, client: BoundClient) -> None:
+    bearer = Client(client.url, verifier=client.verifier, client_id=client.client_id, http=service.http())
+    first = client.sign_in()
+    second = tokens(client.refresh(first.refresh))
+    for token in (first.refresh, second.refresh):
+        assert refused(bearer.refresh(token)) == "invalid_dpop_proof"
+
+
 def test_client_with_a_secret_may_change_its_key(service: Service) -> None:
     """Its refresh tokens are held by the secret (RFC 9449 §5)."""
     client = bound(service.client())

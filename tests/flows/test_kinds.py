@@ -41,7 +41,7 @@ class World:
             "sealed request": hidden_inputs(self.page.text)["request"],
             "pushed request": self.pushed,
             "device code": self.device.answer["device_code"],
-            "device page": hidden_inputs(self.device_page.text)["request"],
+            "device page": hidden_inputs(self.device_page.text)["page"],
         }
 
 
@@ -109,7 +109,7 @@ def as_device_code(world: World, value: str) -> Outcome:
 
 
 def as_device_page(world: World, value: str) -> Outcome:
-    form = {"request": value, "user_code": world.device.user_code, "decision": "allow", "api_key": API_KEY}
+    form = {"page": value, "user_code": world.device.user_code, "decision": "allow", "api_key": API_KEY}
     return world.person.http.post(f"{world.client.url}/device", data=form).status_code, ""
 
 

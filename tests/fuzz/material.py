@@ -157,6 +157,6 @@ class Material:
             "device_code": waiting.answer["device_code"],
             "user_code": waiting.user_code,
             "device cookie": entry.headers.get_list("set-cookie")[-1].partition(";")[0],
-            "device entry": hidden_inputs(entry.text)["request"],
-            "device page": hidden_inputs(person.enter(entered.user_code, entry).text)["request"],
+            "device entry": hidden_inputs(entry.text)["page"],
+            "device page": hidden_inputs(person.enter(entered.user_code, entry).text)["page"],
         }

@@ -239,14 +239,14 @@ GOOD = {
         "POST",
         "/device",
         "form",
-        (("request", Valid("device entry")), ("user_code", Valid("user_code"))),
+        (("page", Valid("device entry")), ("user_code", Valid("user_code"))),
         (FORM, ("Cookie", Valid("device cookie"))),
     ),
     "decide on a device": Request(
         "POST",
         "/device",
         "form",
-        (("request", Valid("device page")), ("api_key", Valid("api_key")), ("decision", "allow")),
+        (("page", Valid("device page")), ("api_key", Valid("api_key")), ("decision", "allow")),
         (FORM, ("Cookie", Valid("device cookie"))),
     ),
     "introspect": Request(

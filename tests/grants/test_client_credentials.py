@@ -208,7 +208,8 @@ def test_token_is_dead_once_its_client_is_no_longer_what_it_was(
     service: Service, robot: Client, after: list[dict[str, Any]]
 ) -> None:
     issued = obtain(robot)
-    present = assembly.identities(Settings.model_validate(service.values | {"clients": json.dumps(after)}))
+    settings = Settings.model_validate(service.values | {"clients": json.dumps(after)})
+    present = assembly.identities(settings, assembly.listed(settings))
     with service.changed(identities=present):
         assert robot.introspect(issued.access) == {"active": False}
     assert robot.active(issued.access)
@@ -217,7 +218,8 @@ def test_token_is_dead_once_its_client_is_no_longer_what_it_was(
 def test_token_lives_on_where_something_else_changed(service: Service, robot: Client) -> None:
     issued, person = obtain(robot), service.client().sign_in()
     changed = written(entry(client_name="Robot", access_ttl=300), entry(client_id="another"))
-    present = assembly.identities(Settings.model_validate(service.values | {"clients": changed}))
+    settings = Settings.model_validate(service.values | {"clients": changed})
+    present = assembly.identities(settings, assembly.listed(settings))
     with service.changed(identities=present):
         assert robot.active(issued.access)
         assert robot.active(person.access)
@@ -281,7 +283,7 @@ def test_everything_from_before_a_restart_with_memory_is_dead() -> None:
 def test_entry_that_cannot_be_used_is_refused_with_the_way_out(changes: dict[str, Any], problem: str) -> None:
     values = {"issuer": ISSUER, "keys": "x", "client_keys": "x", "clients": written(entry(**changes))}
     with pytest.raises(SettingsError, match=rf"^TOKENSVC_CLIENTS .*{problem}.*\. See the README"):
-        assembly.own_clients(Settings.model_validate(values))
+        assembly.listed(Settings.model_validate(values))
 
 
 def test_identity_is_percent_encoded_as_elsewhere() -> None:

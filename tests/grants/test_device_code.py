@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from tests.device import Device, Person
 from tests.endpoints.local import NOW, SECOND, Clock, Down, Service
 from tests.proofs import Prover, bound
-from tests.replica import API_KEY, Client, api_key_entry, tokens
+from tests.replica import API_KEY, Client, api_key_entry, ring_entry, tokens
 from tests.signer import Signer
 from tests.test_readme import blocks
 from tokensvc.grants import devices
@@ -343,7 +344,7 @@ def test_flood_of_requests_fills_the_ledger_to_a_bound_and_locks_nobody_out(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fault 25."""
-    monkeypatch.setattr(devices, "MOST_REQUESTS", 20)
+    monkeypatch.setattr(devices, "MOST_REQUESTS", devices.RESERVED + 20)
     device, person = Device(service.client()), Person(service.http(), service.issuer)
     device.register()
     links = ["request=" in device.ask().json()["verification_uri"] for _ in range(50)]
@@ -352,6 +353,61 @@ def test_flood_of_requests_fills_the_ledger_to_a_bound_and_locks_nobody_out(
     assert len(service.run(ledger.state(NOW)).offers) == 20
     person.decide(person.enter(device.user_code, person.http.get(device.answer["verification_uri"])))
     assert device.outcome() == ""
+
+
+def test_flood_from_one_network_leaves_others_their_codes(service: Service) -> None:
+    """Fault 25. Elsewhere the code is still enough, at the address that every device shows."""
+    flood, device = Device(service.client("2001:db8:0:1::5")), Device(service.client("2001:db8:0:2::5"))
+    flood.register()
+    device.register()
+    links = ["request=" in flood.ask().json()["verification_uri"] for _ in range(devices.MOST_OF_A_NETWORK + 1)]
+    assert links == [False] * devices.MOST_OF_A_NETWORK + [True]
+    device.ask()
+    assert device.answer["verification_uri"] == f"{service.issuer}/device"
+    assert Person(service.http(), service.issuer).allow(device.user_code).status_code == 200
+    assert device.outcome() == ""
+
+
+@pytest.mark.parametrize("client_id", ["tv", ""], ids=["known", "of a stranger"])
+def test_client_that_the_operator_knows_has_room_when_strangers_have_none(
+    client_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "MOST_REQUESTS", devices.RESERVED)
+    clients = json.dumps([{"client_id": "tv", "client_name": "Television", "grant_types": [DEVICE_CODE]}])
+    with Service(ON | {"clients": clients}) as service:
+        device = Device(service.client())
+        device.register()
+        device.client.client_id = client_id or device.client.client_id
+        assert ("request=" in device.ask().json()["verification_uri"]) is not bool(client_id)
+
+
+@pytest.mark.parametrize("then", ["allow", "deny"])
+@pytest.mark.parametrize("fetched", [True, False], ids=["fetched", "not fetched"])
+def test_two_decisions_on_two_replicas_are_a_denial_once_they_hear_of_each_other(then: str, fetched: bool) -> None:
+    """What was fetched before stays good, unless the device code comes again: its second use ends the grant."""
+    keys = f"{api_key_entry(API_KEY)},{api_key_entry(VIEWER_KEY, user='bob')}"
+    rings = {"keys": ring_entry("k1"), "client_keys": ring_entry("c1"), "api_keys": keys}
+    with Service(ON | rings) as one, Service(ON | rings) as other:
+        device = Device(one.client())
+        device.register()
+        device.ask()
+        hear_of_each_other(one, other)
+        assert Person(one.http(), one.issuer).allow(device.user_code).status_code == 200
+        there = Person(other.http(), other.issuer)
+        assert there.decide(there.enter(device.user_code), then, VIEWER_KEY).status_code == 200
+        access = tokens(device.poll()).access if fetched else "none"
+        hear_of_each_other(one, other)
+        assert device.client.active(access) is fetched
+        assert device.outcome() == ("invalid_grant" if fetched else "access_denied")
+        assert not device.client.active(access)
+        assert device.outcome() == "access_denied"
+
+
+def hear_of_each_other(one: Service, other: Service) -> None:
+    ledgers = [service.app.state.service.server.ledger for service in (one, other)]
+    news = [replace(one.run(ledger.state(NOW)), continuity=None) for ledger in ledgers]
+    for ledger, state in zip(ledgers, reversed(news), strict=True):
+        one.run(ledger.merge(state, NOW))
 
 
 def test_code_that_is_taken_is_drawn_anew(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

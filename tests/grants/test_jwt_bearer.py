@@ -149,6 +149,23 @@ def test_user_and_role_come_from_the_claims_that_are_set() -> None:
             assert refused(present(agent, PROVIDER.assertion(email="ada@acme.example", role=role))) == INVALID
 
 
+def test_people_of_another_tenant_of_the_issuer_are_not_those_of_this_one() -> None:
+    """To an issuer with tenants `sub` names a person of one of them; `aud_tenant` says whose they are here."""
+    with Service(settings(PROVIDER.entry(tenant="t1", aud_tenant="o1"))) as service:
+        agent = acting(service)
+        assert agent.introspect(obtain(agent, PROVIDER.assertion(tenant="t1", aud_tenant="o1")).access)["active"]
+        others: list[dict[str, Any]] = [{}, {"tenant": "t1"}, {"aud_tenant": "o1"}]
+        others += [{"tenant": "t2", "aud_tenant": "o1"}, {"tenant": "t1", "aud_tenant": "o2"}]
+        for claims in others:
+            assert refused(present(agent, PROVIDER.assertion(**claims))) == INVALID
+
+
+def test_names_for_the_person_beside_the_one_that_is_set_have_no_say(agent: Client) -> None:
+    claims: dict[str, Any] = {"aud_sub": "somebody-else", "sub_id": {"format": "email", "email": "else@acme.example"}}
+    facts = agent.introspect(obtain(agent, PROVIDER.assertion(**claims)).access)
+    assert facts["sub"] == "acme/U019488227"
+
+
 def test_resource_may_be_left_out_where_there_is_but_one(agent: Client) -> None:
     issued = obtain(agent, PROVIDER.assertion(resource=None))
     assert agent.introspect(issued.access)["aud"] == ISSUER
@@ -211,6 +228,10 @@ def test_token_is_for_the_resource_that_the_assertion_names() -> None:
         {"cnf": {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}},
         {"cnf": {"x5t#S256": "x"}},
         {"cnf": "x"},
+        {"cnf": {"jkt": ""}},
+        {"tenant": "t1"},
+        {"aud_tenant": "somebody-else"},
+        {"tenant": 7},
     ],
     ids=str,
 )
@@ -444,19 +465,33 @@ def test_revocation_of_one_person_spares_another(service: Service, agent: Client
         ([PROVIDER.entry(role="viewer")], False),
         ([PROVIDER.entry(user_claim="email")], False),
         ([PROVIDER.entry(role_claim="role")], False),
+        ([PROVIDER.entry(tenant="t1")], False),
+        ([PROVIDER.entry(aud_tenant="o1")], False),
         ([PROVIDER.entry(issuer=f"{IDP}/tenant")], False),
         ([IdentityProvider(kid="idp-2").entry()], True),
         ([PROVIDER.entry(), IdentityProvider("https://idp.other.example").entry()], True),
         ([PROVIDER.entry(public_clients=True)], True),
     ],
-    ids=["removed", "account", "role", "user claim", "role claim", "issuer", "new keys", "one more", "public clients"],
+    ids=[
+        "removed",
+        "account",
+        "role",
+        "user claim",
+        "role claim",
+        "tenant",
+        "aud_tenant",
+        "issuer",
+        "new keys",
+        "one more",
+        "public clients",
+    ],
 )
 def test_token_lives_as_long_as_its_issuer_is_trusted_with_the_same_people(
     service: Service, agent: Client, after: list[dict[str, Any]], lives: bool
 ) -> None:
     issued = obtain(agent, PROVIDER.assertion())
     changed = Settings.model_validate(service.values | {"id_jag_issuers": json.dumps(after)})
-    with service.changed(identities=assembly.identities(changed)):
+    with service.changed(identities=assembly.identities(changed, assembly.listed(changed))):
         assert agent.active(issued.access) is lives
 
 
@@ -500,4 +535,4 @@ def test_list_that_cannot_be_used_is_refused_with_the_way_out(case: str) -> None
     text = listed if isinstance(listed, str) else json.dumps(listed)
     values = {"issuer": ISSUER, "keys": "x", "client_keys": "x", "id_jag_issuers": text}
     with pytest.raises(SettingsError, match=rf"^TOKENSVC_ID_JAG_ISSUERS .*{problem}.*\. [A-Z]"):
-        assembly.identities(Settings.model_validate(values))
+        assembly.listed(Settings.model_validate(values))

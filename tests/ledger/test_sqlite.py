@@ -22,7 +22,7 @@ from tests.ledger.support import BEGAN, DAY, GRACE, NOW, SECOND, Driver, Grant, 
 from tests.promises import proves
 from tokensvc.errors import TemporarilyUnavailable
 from tokensvc.ledger import Advanced, Replayed, Spent, marks
-from tokensvc.ledger.algebra import Continuity, State
+from tokensvc.ledger.algebra import Continuity, Offer, State
 from tokensvc.ledger.marks import Dead, Mark
 from tokensvc.ledger.sqlite import SqliteLedger, connection, writer
 
@@ -501,7 +501,6 @@ class TestLocked:
                 ledger.ledger.mark(marks.account("acme"), Mark(NOW, FOREVER), NOW),
                 ledger.ledger.spend("jti", FOREVER, NOW),
                 ledger.ledger.offer("ABC", "request", FOREVER, NOW),
-                ledger.ledger.offered("ABC", NOW),
                 ledger.ledger.decide("ABC", "yes", NOW),
                 ledger.ledger.merge(State(), NOW),
                 ledger.ledger.state(NOW),
@@ -520,6 +519,17 @@ class TestLocked:
             assert ledger.is_dead(Grant(account="corp").minted)
             ledger.check(GRANT.minted)
             assert ledger.lift(GRANT.person, NOW) == NOW
+
+    def test_a_device_that_polls_is_answered_meanwhile_with_what_was_committed(self, path: Path) -> None:
+        """It needs no transaction, so it waits for none, however often it asks."""
+        with opened(path) as ledger, closing(sqlite3.connect(path, isolation_level=None)) as raw:
+            ledger.offer("ABC", "request", FOREVER, NOW)
+            raw.execute("BEGIN IMMEDIATE")
+            raw.execute("UPDATE offers SET decision = 'yes'")
+            assert ledger.offered("ABC", NOW) == Offer("request", FOREVER)
+            raw.execute("COMMIT")
+            assert ledger.offered("ABC", NOW) == Offer("request", FOREVER, "yes")
+            assert ledger.offered("ABC", FOREVER) is None
 
     def test_a_ledger_that_is_closed_while_the_file_is_locked_closes(self, path: Path) -> None:
         with closing(sqlite3.connect(path, isolation_level=None)) as raw:
@@ -593,6 +603,7 @@ class TestThreads:
             ledger.ledger.advance(GRANT.step(0), NOW),
             ledger.ledger.check(GRANT.minted),
             ledger.ledger.lift(GRANT.person, NOW),
+            ledger.ledger.offered("ABC", NOW),
         ):
             with pytest.raises(TemporarilyUnavailable):
                 asyncio.run(asyncio.wait_for(step, 5))

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from tokensvc.outbound import Unfetchable
-from tokensvc.outbound.documents import FAILED_FOR, KEPT_FOR, Documents, Refused
+from tokensvc.outbound import Busy, Refused, Unfetchable
+from tokensvc.outbound.documents import FAILED_FOR, Documents
 from tokensvc.outbound.fetch import Fetched
 from tokensvc.outbound.freshness import USUAL
 
 NOW = 1_800_000_000_000
 URL = "https://app.example/a"
+KEPT_FOR = 7 * 86_400_000
 
 
 class Host:
@@ -42,7 +43,7 @@ def parse(_url: str, value: Any) -> int:
 
 
 def documents(host: Host, **bounds: int) -> Documents[int]:
-    return Documents(host, parse, largest=100, **bounds)  # type: ignore[arg-type]
+    return Documents(host, parse, **{"largest": 100, "kept_for": KEPT_FOR} | bounds)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -104,6 +105,42 @@ def test_failure_is_remembered_for_less_than_a_minute_whether_or_not_there_is_a_
         assert len(host.asked) == 3
 
     assert FAILED_FOR <= 60_000
+    asyncio.run(scene())
+
+
+def test_room_that_lacks_here_is_no_failure_of_the_host(host: Host) -> None:
+    async def scene() -> None:
+        known = documents(host)
+        host.body = Busy("too many fetches are under way")
+        for _ in range(2):
+            with pytest.raises(Busy):
+                await known.get(URL, NOW)
+        assert not known.failed(URL, NOW)
+        host.body = b'{"n": 1}'
+        assert await known.get(URL, NOW) == 1
+        host.body = Busy("too many fetches are under way")
+        assert await known.get(URL, NOW + USUAL) == 1
+        host.body = b'{"n": 2}'
+        assert await known.get(URL, NOW + USUAL) == 2
+
+    asyncio.run(scene())
+
+
+def test_copy_is_asked_for_anew_long_before_it_ends(host: Host) -> None:
+    async def scene() -> None:
+        day = 86_400_000
+        known = documents(host, kept_for=day)
+        host.headers = {"cache-control": "max-age=86400"}
+        await known.get(URL, NOW)
+        host.body = Unfetchable("down")
+        assert await known.get(URL, NOW + day // 2) == 1
+        assert len(host.asked) == 2
+        assert known.has(URL, NOW + day - 1)
+        assert await known.get(URL, NOW + day - 1) == 1
+        assert not known.has(URL, NOW + day)
+        with pytest.raises(Unfetchable):
+            await known.get(URL, NOW + day)
+
     asyncio.run(scene())
 
 
@@ -178,5 +215,8 @@ def test_memory_is_bounded_and_what_is_used_stays(host: Host) -> None:
         await known.get("https://h1.example/a", NOW)
         assert len(host.asked) == asked + 1
 
+    host.headers = {"etag": '"1234567"'}
+    asyncio.run(scene(documents(host, most_bytes=(8 + 9) * 4), 4))
+    host.headers = {}
     asyncio.run(scene(documents(host, most=4), 4))
     asyncio.run(scene(documents(host, most_bytes=8 * 4), 4))

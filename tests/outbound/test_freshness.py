@@ -47,3 +47,10 @@ def test_validator_is_the_strongest_there_is() -> None:
     assert validators({"etag": '"1"', "last-modified": date(0)}) == {"If-None-Match": '"1"'}
     assert validators({"last-modified": date(0)}) == {"If-Modified-Since": date(0)}
     assert validators({}) == {}
+
+
+@pytest.mark.parametrize("odd", ['"é"', '"\udcff"', '"\x01"', "", "x" * 257], ids=["letter", "byte", "control", "empty", "long"])
+def test_validator_that_cannot_be_sent_or_is_too_long_is_none(odd: str) -> None:
+    assert validators({"etag": odd, "last-modified": date(0)}) == {"If-Modified-Since": date(0)}
+    assert validators({"etag": odd, "last-modified": odd}) == {}
+    assert validators({"etag": "x" * 256}) == {"If-None-Match": "x" * 256}

@@ -7,15 +7,14 @@ from collections.abc import Mapping, Sequence
 from tokensvc.outbound.address import Networks
 from tokensvc.outbound.fetch import Outbound
 from tokensvc.protocol.client import Client, Clients, Lifetimes
-from tokensvc.protocol.client_metadata_document import MetadataDocuments, new_documents
 from tokensvc.protocol.host_policy import HostPolicy
-from tokensvc.protocol.jwks import KeyDirectory
+from tokensvc.protocol.published import Published, Publishers
 from tokensvc.protocol.redirect_uri import RedirectPolicy
 from tokensvc.tokens.sealer import Sealer
 
 
 async def nowhere(_host: str, _port: int) -> Sequence[str]:
-    raise OSError("no such host")
+    return ()
 
 
 def new_clients(
@@ -27,6 +26,5 @@ def new_clients(
     cimd: str = "off",
     outbound: Outbound | None = None,
 ) -> Clients:
-    out = outbound or Outbound(Networks(), nowhere)
-    documents = MetadataDocuments(HostPolicy.parse(cimd), new_documents(out))
-    return Clients(sealer, known, lifetimes, policy, KeyDirectory(out), documents)
+    published = Published.read_by(outbound or Outbound(Networks(), nowhere))
+    return Clients(sealer, known, lifetimes, policy, HostPolicy.parse(cimd), Publishers(published, published))

@@ -14,6 +14,7 @@ from joserfc import jws, jwt
 from joserfc.jwk import OctKey
 
 from tests.signer import Signer
+from tokensvc.errors import TemporarilyUnavailable
 from tokensvc.ledger.memory import MemoryLedger
 from tokensvc.protocol.assertion import LONGEST, Assertion, BadAssertion, claimed_issuer, verify
 from tokensvc.protocol.jwks import Jwks
@@ -223,7 +224,7 @@ def test_claimed_issuer_is_read_without_believing_it() -> None:
 def test_assertion_counts_once_for_its_issuer_until_it_ends() -> None:
     ledger = MemoryLedger(NOW)
     one = check(APP.assertion(HERE, jti="j"))
-    stranger = Assertion("other", "other", "j", one.expires, {})
+    stranger = Assertion("other", "other", "j", one.issued, one.expires, {})
 
     async def scene() -> None:
         await one.use_once(ledger, NOW)
@@ -235,6 +236,32 @@ def test_assertion_counts_once_for_its_issuer_until_it_ends() -> None:
     asyncio.run(scene())
     with pytest.raises(BadAssertion, match="expired"):
         check(APP.assertion(HERE), now=one.expires)
+
+
+@pytest.mark.parametrize(
+    ("claims", "issued"),
+    [
+        ({}, NOW),
+        ({"iat": SECONDS - 10}, NOW - 10_000),
+        ({"iat": SECONDS + 5}, NOW + 5_000),
+        ({"iat": None}, NOW - 240_000),
+        ({"iat": SECONDS - 10, "nbf": SECONDS}, NOW - 10_000),
+    ],
+    ids=str,
+)
+def test_it_is_as_old_as_it_says_or_can_be(claims: dict[str, Any], issued: int) -> None:
+    assert check(APP.assertion(HERE, **claims)).issued == issued
+
+
+def test_from_before_the_memory_of_the_ledger_nobody_knows_whether_it_was_used() -> None:
+    """Its signer need not register anew, as on a refusal: another assertion will do."""
+    one = check(APP.assertion(HERE))
+    asyncio.run(one.use_once(MemoryLedger(NOW), NOW))
+    ledger = MemoryLedger(NOW + 1)
+    with pytest.raises(TemporarilyUnavailable, match="sign another") as unavailable:
+        asyncio.run(one.use_once(ledger, NOW + 1))
+    assert "memory" in unavailable.value.reason
+    assert not asyncio.run(ledger.state(NOW + 1)).spent
 
 
 def test_what_it_says_is_not_in_the_repr() -> None:

@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 from tests.protocol.directory import new_clients
 from tests.tokens.examples import NOW, sealer
 from tokensvc.errors import InvalidClient, InvalidRequest
-from tokensvc.ledger.memory import MemoryLedger
 from tokensvc.protocol.client import Client, Clients, Lifetimes
-from tokensvc.protocol.client_authentication import ClientCredentials, Recipient, authenticate, parse_basic
+from tokensvc.protocol.client_authentication import ClientCredentials, authenticate, parse_basic
 from tokensvc.protocol.redirect_uri import RedirectPolicy
 
 LIFETIMES = Lifetimes(1, 1, 1, 1)
@@ -42,7 +41,7 @@ def parse(authorization: str | None, client_id: str | None, client_secret: str |
 
 
 def authenticated(credentials: ClientCredentials, known: Clients) -> Client:
-    return asyncio.run(authenticate(credentials, known, Recipient(frozenset(), MemoryLedger(NOW)), NOW))
+    return asyncio.run(authenticate(credentials, known, frozenset(), NOW)).client
 
 
 def basic(name: str, secret: str) -> str:

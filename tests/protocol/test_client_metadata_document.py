@@ -12,9 +12,8 @@ import pytest
 from tests.protocol.directory import new_clients
 from tests.signer import Signer
 from tests.tokens.examples import NOW, sealer
-from tokensvc.errors import InvalidRedirectUri, UnknownClient
-from tokensvc.outbound import Unfetchable
-from tokensvc.outbound.documents import Refused
+from tokensvc.errors import InvalidRedirectUri, TemporarilyUnavailable, UnknownClient
+from tokensvc.outbound import Busy, Refused, Unfetchable
 from tokensvc.outbound.fetch import Fetched
 from tokensvc.protocol.client import Client, Lifetimes
 from tokensvc.protocol.client_metadata_document import (
@@ -30,6 +29,7 @@ CLIENT_ID = "https://app.example/oauth/client.json"
 URI = "https://app.example/callback"
 KEYS = Signer(CLIENT_ID).jwks
 KEYS_URI = "https://app.example/jwks"
+ALSO_NONE = {"token_endpoint_auth_methods_supported": ["none"]}
 LIFETIMES = Lifetimes(1, 2, 3, 4)
 # As they are published, less what has no say here.
 CLAUDE = {
@@ -88,8 +88,10 @@ def test_documents_of_known_clients_are_taken(published: dict[str, Any]) -> None
         ({"client_secret": "hunter2"}, "client_secret"),
         ({"client_secret": ""}, "client_secret"),
         ({"client_secret_expires_at": 0}, "client_secret"),
-        ({"token_endpoint_auth_method": "client_secret_basic"}, "neither none nor private_key_jwt"),
-        ({"token_endpoint_auth_method": "client_secret_jwt"}, "neither none nor private_key_jwt"),
+        ({"token_endpoint_auth_method": "tls_client_auth"}, "neither none nor private_key_jwt"),
+        ({"token_endpoint_auth_method": "client_secret_basic"}, "needs a secret"),
+        ({"token_endpoint_auth_method": "client_secret_post", **ALSO_NONE}, "needs a secret"),
+        ({"token_endpoint_auth_method": "client_secret_jwt", **ALSO_NONE}, "needs a secret"),
         ({"token_endpoint_auth_method": ["none"]}, "token_endpoint_auth_method is no string"),
         ({"token_endpoint_auth_method": "private_key_jwt"}, "either jwks or jwks_uri"),
         ({"token_endpoint_auth_method": "private_key_jwt", "jwks": KEYS, "jwks_uri": KEYS_URI}, "either jwks or"),
@@ -108,6 +110,8 @@ def test_documents_of_known_clients_are_taken(published: dict[str, Any]) -> None
         ({"redirect_uris": [URI, 1]}, "no list of strings"),
         ({"grant_types": "authorization_code"}, "no list of strings"),
         ({"client_name": {"en": "App"}}, "client_name is no string"),
+        ({"dpop_bound_access_tokens": "true"}, "dpop_bound_access_tokens is neither true nor false"),
+        ({"require_pushed_authorization_requests": 1}, "require_pushed_authorization_requests is neither true nor"),
     ],
 )
 def test_document_that_cannot_be_accepted_is_refused(members: dict[str, Any], problem: str) -> None:
@@ -146,7 +150,6 @@ def test_client_without_the_code_grant_needs_no_redirect_uri() -> None:
         {"jwks": {"keys": []}},
         {},
         {"token_endpoint_auth_method": "tls_client_auth"},
-        {"token_endpoint_auth_method": "client_secret_post"},
     ],
 )
 def test_client_that_can_do_without_is_public_where_it_cannot_do_what_it_prefers(members: dict[str, Any]) -> None:
@@ -232,6 +235,14 @@ def test_host_that_the_operator_names_makes_a_known_app() -> None:
     assert find(Host(document), cimd="*,app.example").verified
 
 
+@pytest.mark.parametrize("bound", [True, False, None])
+def test_client_is_held_to_what_its_document_binds_it_to(bound: bool | None) -> None:
+    binds = {"dpop_bound_access_tokens": bound, "require_pushed_authorization_requests": bound}
+    client = find(Host({"client_id": CLIENT_ID, "redirect_uris": [URI]} | binds))
+    held = (client.dpop_bound_access_tokens, client.require_pushed_authorization_requests)
+    assert held == (bool(bound), bool(bound))
+
+
 def test_redirect_policy_holds_for_every_document() -> None:
     host = Host({"client_id": CLIENT_ID, "redirect_uris": [URI]})
     policy = RedirectPolicy.parse("localhost")
@@ -266,3 +277,6 @@ def test_document_that_says_no_is_an_unknown_client_and_one_that_cannot_be_had_i
         find(Host(Unfetchable("down")))
     assert (unavailable.value.status, unavailable.value.host) == (503, "app.example")
     assert "down" not in unavailable.value.description
+    with pytest.raises(TemporarilyUnavailable) as busy:
+        find(Host(Busy("too many")))
+    assert not isinstance(busy.value, DocumentUnavailable)

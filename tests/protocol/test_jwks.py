@@ -11,9 +11,9 @@ import pytest
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from tests.signer import Signer, new_key
-from tokensvc.outbound import Unfetchable
+from tokensvc.outbound import Refused, Unfetchable
 from tokensvc.outbound.fetch import Fetched
-from tokensvc.protocol.jwks import ASK_AGAIN, Jwks, KeyDirectory
+from tokensvc.protocol.jwks import ASK_AGAIN, KEPT_FOR, Jwks, KeyDirectory
 
 NOW = 1_800_000_000_000
 URL = "https://app.example/jwks"
@@ -106,12 +106,14 @@ class Host:
         self.jwks = list(jwks)
         self.asked = 0
         self.down = False
+        self.gone = False
 
     async def get(self, _url: str, _largest: int, _validators: Mapping[str, str] | None = None) -> Fetched:
         self.asked += 1
         if self.down:
             raise Unfetchable("down")
-
+        if self.gone:
+            raise Refused("it is gone")
         return Fetched(json.dumps({"keys": self.jwks}).encode(), {"cache-control": "max-age=3600"})
 
 
@@ -143,6 +145,33 @@ def test_key_that_is_not_known_is_not_said_to_be_none_while_the_host_is_down() -
         with pytest.raises(Unfetchable):
             await source.find("new", "ES256", NOW + ASK_AGAIN + 1)
         assert len(await source.find("old", "ES256", NOW + ASK_AGAIN + 1)) == 1
+
+    asyncio.run(scene())
+
+
+def test_key_that_leaked_ends_within_a_day_even_where_its_host_cannot_be_asked() -> None:
+    host = Host(EC)
+    source = KeyDirectory(host).source(None, URL)  # type: ignore[arg-type]
+
+    async def scene() -> None:
+        await source.find("one", "ES256", NOW)
+        host.down = True
+        assert len(await source.find("one", "ES256", NOW + KEPT_FOR - 1)) == 1
+        with pytest.raises(Unfetchable):
+            await source.find("one", "ES256", NOW + KEPT_FOR)
+
+    assert KEPT_FOR <= 86_400_000
+    asyncio.run(scene())
+
+
+def test_keys_that_are_gone_are_none() -> None:
+    host = Host(EC)
+    source = KeyDirectory(host).source(None, URL)  # type: ignore[arg-type]
+
+    async def scene() -> None:
+        await source.find("one", "ES256", NOW)
+        host.gone = True
+        assert await source.find("one", "ES256", NOW + 3_600_000) == ()
 
     asyncio.run(scene())
 

@@ -6,12 +6,15 @@ import asyncio
 import socket
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from tests.tokens.examples import NOW
 from tokensvc.errors import SettingsError
 from tokensvc.ledger import algebra, marks
 from tokensvc.ledger.algebra import Continuity, Family, Offer, State
 from tokensvc.ledger.marks import Mark
+from tokensvc.ledger.memory import MemoryLedger
 from tokensvc.ledger.messages import PAGE, Answer, Question
 from tokensvc.protocol.peer import Directory, read_answer, read_question, write_answer, write_question
 from tokensvc.tokens.artefact import Unsealable
@@ -128,12 +131,31 @@ def test_fullest_page_is_within_what_a_peer_reads(name: str) -> None:
         ),
         "families": State(families={f"{number:016}": Family(9, NOW, 9, recent, "x" * 22) for number in range(1066)}),
         "spent": State(spent={f"{number:043}": NOW for number in range(PAGE)}),
-        "offers": State(offers={f"{number:08}": Offer("r" * 127, NOW, "yes") for number in range(1_000)}),
+        "offers": State(offers={f"{number:08}": Offer("r" * 124, NOW, "yes") for number in range(1_000)}),
+        "decisions": State(offers={f"{number:016}": Offer("", NOW, "d" * 127) for number in range(1_000)}),
     }
     for what, page in pages.items():
         assert PAGE // 2 <= algebra.weight(page) <= PAGE, what
         size = len(write_question(Question("n" * 22, "r" * 16, NOW, page)).to_claims()) * 4 // 3
         assert size < PeerQuestion.longest * 0.9, (what, size)
+
+
+@example([(2_000, 0, 700)])
+@given(st.lists(st.tuples(st.integers(1, 2_500), st.integers(0, 1_500), st.integers(0, 1_500)), min_size=1, max_size=4))
+@settings(max_examples=50, deadline=None)
+def test_page_of_offers_and_decisions_of_any_length_can_be_opened(groups: list[tuple[int, int, int]]) -> None:
+    """However many of them there are, with requests and decisions so long: what a ledger tells is what a peer reads."""
+    ledger = MemoryLedger(NOW)
+    offers = {
+        f"{group:08}{number:08}": Offer("r" * request, NOW + 1, "d" * decision)
+        for group, (count, request, decision) in enumerate(groups)
+        for number in range(count)
+    }
+    asyncio.run(ledger.merge(State(offers=offers), NOW))
+    page = asyncio.run(ledger.changes("", PAGE, NOW))
+    answer = Answer("n" * 22, "r" * 16, NOW, "v", caught_up=True, news=page.state, cursor=page.cursor, more=page.more)
+    assert page.state.offers
+    assert len(write_answer(answer).to_claims()) * 4 // 3 < PeerAnswer.longest * 0.9
 
 
 def test_name_that_was_never_resolved_stands_for_a_peer_that_is_not_heard() -> None:

@@ -108,6 +108,18 @@ def test_what_a_replica_says_that_may_not_have_heard_yet_is_not_kept() -> None:
         assert (cache.get(b"ada", asked + 0.1) is not None) == kept, asked
 
 
+@pytest.mark.parametrize("seconds", [2 * SETTLE + 1, 59])
+def test_a_slow_answer_from_before_an_entry_is_not_kept_whatever_came_since(seconds: float) -> None:
+    cache = Cache(60, 5)
+    cache.drop([entry("family", "family")], now=101)
+    cache.drop([entry("family", "another")], now=100 + seconds)
+    cache.keep(b"ada", TOKEN, asked=100, epoch=EPOCH)
+    assert cache.get(b"ada", 100 + seconds) is None
+    asked = 100 + seconds + SETTLE
+    cache.keep(b"ada", TOKEN, asked=asked, epoch=EPOCH)
+    assert cache.get(b"ada", asked)
+
+
 def test_a_flood_of_entries_is_forgotten_without_an_answer_staying(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tokensvc.resource.cache._MOST_NAMES", 10)
     cache = Cache(10, 5)

@@ -185,6 +185,21 @@ def test_metadata_that_hang_on_the_request_are_kept_by_no_cache(resource: str, i
     assert run(request(app, "GET", METADATA_PATH)).headers["cache-control"] == cached
 
 
+def test_the_metadata_is_found_behind_a_proxy_that_takes_a_path_away() -> None:
+    """As `uvicorn --root-path /api` gives it: the root path stands before every path."""
+    resource = "https://api.example.com/api"
+    app = protected(Scripted().verifier(resource=resource))
+
+    async def ask(path: str) -> httpx.Response:
+        transport = httpx.ASGITransport(app, root_path="/api")
+        async with httpx.AsyncClient(transport=transport, base_url="http://api.internal:8080") as http:
+            return await http.get(f"{path}/.well-known/oauth-protected-resource/api")
+
+    for path in ("/api", ""):
+        assert run(ask(path)).json()["resource"] == resource
+    assert run(ask("/other")).status_code == 401
+
+
 def test_other_well_known_paths_are_the_applications() -> None:
     answer, _ = asked("/.well-known/openid-configuration", **PASSING)
     assert answer.status_code == 404

@@ -193,8 +193,8 @@ def test_token_that_is_bound_to_something_unknown_is_nobodys(changes: dict[str, 
     assert run(get(protected(Scripted(answers=facts(**changes)).verifier()), token=TOKEN)).status_code == 503
 
 
-def check(proofs: Proofs, proof: str, now: float = 0.0) -> None:
-    token = AccessToken.parse(facts(cnf={"jkt": PROVER.jkt}))
+def check(proofs: Proofs, proof: str, now: float = 0.0, prover: Prover = PROVER, **changes: Any) -> None:
+    token = AccessToken.parse(facts(cnf={"jkt": prover.jkt}, **changes))
     proofs.check(token, TOKEN, [proof], "GET", RESOURCE, epoch=time.time(), now=now)
 
 
@@ -219,6 +219,20 @@ def test_where_there_is_no_room_to_remember_nobody_gets_in() -> None:
     with pytest.raises(NotProved):
         check(proofs, fresh[0])
     check(proofs, fresh[3], now=200.0)
+
+
+def test_one_person_does_not_use_up_the_room_of_all_whatever_keys_they_have() -> None:
+    proofs = Proofs(most=10, share=2)
+    provers = [Prover() for _ in range(3)]
+    one, two, three = (prover.proof("GET", RESOURCE, token=TOKEN) for prover in provers)
+    check(proofs, one, prover=provers[0])
+    check(proofs, two, prover=provers[1])
+    with pytest.raises(Unavailable, match="one person"):
+        check(proofs, three, prover=provers[2])
+    with pytest.raises(NotProved, match="before"):
+        check(proofs, one, prover=provers[0])
+    check(proofs, PROVER.proof("GET", RESOURCE, token=TOKEN), sub="acme/bob", user="bob")
+    check(proofs, three, now=200.0, prover=provers[2])
 
 
 def test_one_inside_another_asks_for_no_second_proof() -> None:

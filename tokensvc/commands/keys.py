@@ -78,7 +78,7 @@ def _of_environment() -> dict[str, Any]:
 
     loaded = settings.load()
     moment = now()
-    longest = assembly.longest_lifetimes(loaded)
+    longest = assembly.longest_lifetimes(loaded, assembly.listed(loaded).clients)
     versions = ring_report.report(assembly.rings(loaded, moment), KeyUse(), longest, moment)
     return {
         "versions": [asdict(version) for version in versions],

@@ -73,7 +73,7 @@ async def _subject(body: Any, service: Service, now: int) -> Subject:
     name = "" if name is None else name
     if not isinstance(kind, str) or not isinstance(name, str):
         raise InvalidRequest("kind and subject are strings")
-    if kind == "client" and is_document_url(name):
+    if kind == "client" and service.server.clients.is_app(name):
         raise InvalidRequest(
             "all installations of an app share this client_id: end one person's with user-client, "
             "and take its host out of TOKENSVC_CIMD to keep the app out"

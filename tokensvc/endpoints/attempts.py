@@ -11,7 +11,22 @@ from tokensvc.errors import TooManyRequests
 PER_MINUTE = 20
 """Failures that an address has free."""
 PER_SECOND_ON_LOOPBACK = 500
-"""A proxy that does not say for whom it asks, and every test, comes from there."""
+
+
+def network_of(address: str) -> str:
+    """The network that an address counts for: a household has one IPv4 address, and a /64 of IPv6 (RFC 6177).
+
+    Empty for loopback: a proxy that does not say for whom it asks, and every test, comes from there.
+    """
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return "unknown"
+    if isinstance(parsed, IPv6Address):
+        parsed = parsed.ipv4_mapped or parsed
+    if parsed.is_loopback:
+        return ""
+    return str(parsed) if parsed.version == 4 else str(IPv6Address(int(parsed) >> 64 << 64))
 
 
 class Attempts:
@@ -38,14 +53,8 @@ class Attempts:
 
 
 def _limit(address: str) -> tuple[RateLimitItem, str]:
-    """The limit and the network it counts for: a household has one IPv4 address, and a /64 of IPv6 (RFC 6177)."""
-    try:
-        parsed = ip_address(address.partition("%")[0])
-    except ValueError:
-        return RateLimitItemPerMinute(PER_MINUTE), "unknown"
-    if isinstance(parsed, IPv6Address):
-        parsed = parsed.ipv4_mapped or parsed
-    if parsed.is_loopback:
-        return RateLimitItemPerSecond(PER_SECOND_ON_LOOPBACK), str(parsed)
-    network = str(parsed) if parsed.version == 4 else str(IPv6Address(int(parsed) >> 64 << 64))
+    """The limit and what it counts for."""
+    network = network_of(address)
+    if not network:
+        return RateLimitItemPerSecond(PER_SECOND_ON_LOOPBACK), "loopback"
     return RateLimitItemPerMinute(PER_MINUTE), network

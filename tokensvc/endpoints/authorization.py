@@ -10,9 +10,18 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from tokensvc.endpoints import cookies
+from tokensvc.endpoints.client_documents import counted
 from tokensvc.endpoints.http import NO_STORE, JsonResponse, Parameters
 from tokensvc.endpoints.pages import SignInView, plain_host, sign_in_page
-from tokensvc.endpoints.person import Refused, check_browser, read_page_form, sign_in, unavailable_page
+from tokensvc.endpoints.person import (
+    Refused,
+    check_resource,
+    open_page,
+    read_page_form,
+    sign_in,
+    too_many,
+    unavailable_page,
+)
 from tokensvc.endpoints.service import Service, service_of
 from tokensvc.errors import (
     AccessDenied,
@@ -21,6 +30,7 @@ from tokensvc.errors import (
     InvalidRequestUri,
     OAuthError,
     TemporarilyUnavailable,
+    TooManyRequests,
     UnknownClient,
 )
 from tokensvc.grants import authorization_code
@@ -33,7 +43,6 @@ from tokensvc.protocol.pushed_request import LIFETIME as PUSHED_LIFETIME
 from tokensvc.protocol.pushed_request import open_pushed, restore
 from tokensvc.protocol.redirect_uri import RedirectUri
 from tokensvc.protocol.server import AuthorizationServer
-from tokensvc.tokens.artefact import Unsealable
 from tokensvc.tokens.kinds import AuthorizationRequest, PushedRequest, digest
 
 REQUEST_LIFETIME = 600_000
@@ -43,7 +52,7 @@ _AGAIN = "Go back to the app and connect again."
 
 async def authorize(request: Request) -> Response:
     try:
-        return await (_decide(request) if request.method == "POST" else _ask(request))
+        return await (_take(request) if request.method == "POST" else _show(request))
     except Refused as refused:
         warn("authorization refused", reason=refused.reason)
         if isinstance(refused, _Unregistered) and _is_probe(request):
@@ -57,7 +66,7 @@ class _Unregistered(Refused):
     """The client is unknown here."""
 
 
-async def _ask(request: Request) -> Response:
+async def _show(request: Request) -> Response:
     """Check the request and show the page."""
     service = service_of(request)
     now = service.clock()
@@ -65,7 +74,7 @@ async def _ask(request: Request) -> Response:
     pushed = _pushed(parameters.values, service.server, now)
     # What stands beside a request_uri has no say (RFC 9101 §5), so it may be what it wants.
     given = pushed.address_parameters(parameters.values["client_id"]) if pushed else parameters.values
-    client, address = await _return_address(given, service.server, now)
+    client, address = await _return_address(request, given, service, now)
     try:
         if pushed:
             authorization = restore(pushed, client, address, service.server, now)
@@ -82,12 +91,13 @@ async def _ask(request: Request) -> Response:
     return page
 
 
-async def _decide(request: Request) -> Response:
+async def _take(request: Request) -> Response:
     """Take the decision of the person who saw the page."""
     service = service_of(request)
     form = await read_page_form(request)
     now = service.clock()
-    pending = _pending(request, form.get("request", ""), service, now)
+    pending = open_page(request, AuthorizationRequest, form.get("request", ""), service, now, hint=_AGAIN)
+    check_resource(pending.resource, service)
     address = ReturnAddress(RedirectUri.parse(pending.redirect_uri), pending.state, service.server.issuer)
     decision = form.get("decision")
     if decision == "deny":
@@ -148,11 +158,14 @@ async def _use(pending: AuthorizationRequest, server: AuthorizationServer, now: 
 
 
 async def _return_address(
-    parameters: Mapping[str, str], server: AuthorizationServer, now: int
+    request: Request, parameters: Mapping[str, str], service: Service, now: int
 ) -> tuple[Client, ReturnAddress]:
     """The client, and where its answer goes; a page for the person where that cannot be known."""
     try:
-        return await return_address(parameters, server, now)
+        with counted((parameters.get("client_id", ""),), request, service, now):
+            return await return_address(parameters, service.server, now)
+    except TooManyRequests as error:
+        raise too_many(error, "links to apps that cannot be identified") from error
     except DocumentRefused as error:
         message = f"The app says who it is in a document of its own, which cannot be accepted: {error.problem}."
         hint = "Nothing can be done about it here. Ask whoever makes the app."
@@ -173,20 +186,6 @@ async def _return_address(
     except InvalidRequest as error:
         message = f"The app sent an incomplete request: {error.description}."
         raise Refused(400, "This link is damaged", message) from error
-
-
-def _pending(request: Request, sealed: str, service: Service, now: int) -> AuthorizationRequest:
-    """The request in flight, from the browser that it was shown in."""
-    try:
-        pending = service.server.sealer.unseal(AuthorizationRequest, sealed, now)
-    except Unsealable as error:
-        raise Refused(400, "This page is no longer valid", "The request cannot be opened any more.") from error
-    if now >= pending.exp:
-        raise Refused(400, "This page has expired", "It was open for more than ten minutes, so nothing was allowed.")
-    check_browser(request, pending.name, pending.browser, hint=_AGAIN)
-    if service.server.resources.sealed(pending.resource) is None:
-        raise Refused(400, "This page is no longer valid", "The server it was about is not offered any more.")
-    return pending
 
 
 def _request(authorization: Authorization, name: str, cookie: str, now: int) -> AuthorizationRequest:

@@ -6,38 +6,43 @@ nothing, whatever stands in the link: a code is tried by a click, and counted wh
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from tokensvc.endpoints import cookies
+from tokensvc.endpoints.attempts import network_of
 from tokensvc.endpoints.device_pages import Form, code_page, consent_page, result_page
 from tokensvc.endpoints.http import Parameters
 from tokensvc.endpoints.person import (
     Refused,
-    check_attempts,
-    check_browser,
+    attempt,
+    check_resource,
+    open_page,
     read_page_form,
     sign_in,
     unavailable_page,
 )
 from tokensvc.endpoints.service import Service, address_of, service_of
 from tokensvc.errors import AccessDenied, OAuthError, TemporarilyUnavailable
-from tokensvc.grants.device_authorization import LIFETIME, approve, deny, find, open_link
+from tokensvc.grants.device_authorization import LIFETIME, approve, deny, find, open_request
 from tokensvc.ledger import Decided
 from tokensvc.observability import log, warn
 from tokensvc.protocol import user_code
-from tokensvc.tokens.artefact import Unsealable
 from tokensvc.tokens.kinds import DevicePage, DeviceRequest, digest
 
 _AGAIN = "Start again on the device, which then shows a new code."
-_UNKNOWN = "This code is not valid: it may be mistyped, used, or older than ten minutes. Check what the device shows."
+_UNKNOWN = (
+    "This code is not valid: it may be mistyped, used, or older than ten minutes. "
+    "Check the code that the device shows, and open the whole address that it shows."
+)
 _USED = "It was allowed or denied before, or the device took too long. Nothing was allowed by you."
 
 
 async def device(request: Request) -> Response:
     try:
-        return await (_take(request) if request.method == "POST" else _ask(request))
+        return await (_take(request) if request.method == "POST" else _show(request))
     except Refused as refused:
         warn("authorization refused", reason=refused.reason, by="device")
         return refused.page(_AGAIN)
@@ -45,20 +50,20 @@ async def device(request: Request) -> Response:
         return unavailable_page(error, _AGAIN)
 
 
-async def _ask(request: Request) -> Response:
-    """Show the form for the code, with the code of the link in it."""
+async def _show(request: Request) -> Response:
+    """The form for the code, with the code of the link in it, and the request where the link carries that."""
     service = service_of(request)
     now = service.clock()
     try:
         parameters = Parameters.parse(request.scope["query_string"]).check()
     except OAuthError as error:
         raise Refused(400, "This link is damaged", "It cannot be read.") from error
-    link = parameters.get("request", "")
-    if link and open_link(link, service.server, now) is None:
+    sealed = parameters.get("request", "")
+    if sealed and open_request(sealed, service.server, now) is None:
         raise Refused(400, "This link is no longer valid", "It is older than ten minutes, or damaged.")
     name, value = cookies.new(now)
     page = DevicePage(name=name, browser=digest(value, 16), exp=now + LIFETIME)
-    shown = code_page(_form(page, service, now), user_code=_read(parameters.get("user_code", "")), link=link)
+    shown = code_page(_form(page, service, now), user_code=_read(parameters.get("user_code", "")), request=sealed)
     cookies.put(request, shown, name, value, LIFETIME // 1000)
     return shown
 
@@ -70,11 +75,10 @@ async def _take(request: Request) -> Response:
     now = service.clock()
     # A replica that still catches up knows no code, and nobody is to be told that theirs is wrong.
     await service.server.ledger.ready(now)
-    page = _page(request, form.get("request", ""), service, now)
+    page = open_page(request, DevicePage, form.get("page", ""), service, now, hint=_AGAIN)
     if page.request is None:
         return await _find(request, form, page, service, now)
-    if service.server.resources.sealed(page.request.resource) is None:
-        raise Refused(400, "This page is no longer valid", "The server it was about is not offered any more.")
+    check_resource(page.request.resource, service)
     try:
         return await _decide(request, form, page, page.request, service, now)
     except Decided as decided:
@@ -83,27 +87,21 @@ async def _take(request: Request) -> Response:
 
 async def _find(request: Request, form: Mapping[str, str], page: DevicePage, service: Service, now: int) -> Response:
     """The page to decide on, for who entered the right code."""
-    code, link = _read(form.get("user_code", "")), form.get("link", "")
-    asked = await _look_up(request, code, link, service, now)
+    code, sealed = _read(form.get("user_code", "")), form.get("request", "")
+    look_up = partial(_look_up, code, sealed, service, now)
+    # What can be no code is no guess.
+    asked = await attempt(request, service, "user code", look_up) if code else None
     if asked is None:
-        return code_page(_form(page, service, now), user_code=code, link=link, status=400, problem=_UNKNOWN)
+        if code:
+            warn("user code refused", reason="unknown, expired or used", address=address_of(request))
+        return code_page(_form(page, service, now), user_code=code, request=sealed, status=400, problem=_UNKNOWN)
     return _consent(replace(page, request=asked, exp=min(page.exp, asked.exp)), asked, service, now)
 
 
-async def _look_up(request: Request, code: str, link: str, service: Service, now: int) -> DeviceRequest | None:
-    """What is asked for under a code, empty for what can be none. A wrong one is counted. Raises Refused."""
-    check_attempts(request, service, "user code", "codes")
-    if not code:
-        return None
-    asked = open_link(link, service.server, now) if link else await find(code, service.server, now)
-    if asked is None or asked.user_code != code:
-        address = address_of(request)
-        service.attempts.failed("user code", address)
-        warn("user code refused", reason="unknown, expired or used", address=address)
-        return None
-    # Once more: of many guesses at once, those that were looked up before this one count too.
-    check_attempts(request, service, "user code", "codes")
-    return asked
+async def _look_up(code: str, sealed: str, service: Service, now: int) -> DeviceRequest | None:
+    """What is asked for under a code, by the ledger or by the request that came along."""
+    asked = open_request(sealed, service.server, now) if sealed else await find(code, service.server, now)
+    return asked if asked and asked.user_code == code else None
 
 
 async def _decide(
@@ -113,7 +111,7 @@ async def _decide(
     server = service.server
     decision = form.get("decision")
     if decision == "deny":
-        await deny(asked, server, service.replica.devices, now)
+        await deny(asked, network_of(address_of(request)), server, service.replica.devices, now)
         log("authorization denied", client=asked.client, family=asked.family, by="device")
         return result_page(server.issuer, "Denied", "Nothing was allowed. The device gets no access.")
     if decision != "allow":
@@ -135,18 +133,6 @@ async def _decide(
         by="device",
     )
     return result_page(server.issuer, "Allowed", "Go back to the device: it goes on by itself within a few seconds.")
-
-
-def _page(request: Request, sealed: str, service: Service, now: int) -> DevicePage:
-    """The page that was shown in this browser. Raises Refused."""
-    try:
-        page = service.server.sealer.unseal(DevicePage, sealed, now)
-    except Unsealable as error:
-        raise Refused(400, "This page is no longer valid", "It cannot be opened any more.") from error
-    if now >= page.exp:
-        raise Refused(400, "This page has expired", "It was open for more than ten minutes, so nothing was allowed.")
-    check_browser(request, page.name, page.browser, hint=_AGAIN)
-    return page
 
 
 def _consent(

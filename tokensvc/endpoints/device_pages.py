@@ -17,9 +17,9 @@ RESULT: Final = templates.get_template("device_result.html")
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What both forms hold: `request` is the sealed page, and `issuer` whose it is."""
+    """What both forms hold: `page` is the sealed DevicePage, and `issuer` whose it is."""
 
-    request: str
+    page: str
     issuer: str
 
     @property
@@ -27,16 +27,17 @@ class Form:
         return plain_host(urlsplit(self.issuer).netloc)
 
 
-def code_page(form: Form, *, user_code: str = "", link: str = "", status: int = 200, problem: str = "") -> HTMLResponse:
-    """Ask for the code on the device, filled in where it is one; `link` is the request where that travels in the link.
+def code_page(
+    form: Form, *, user_code: str = "", request: str = "", status: int = 200, problem: str = ""
+) -> HTMLResponse:
+    """Ask for the code on the device, filled in where it is one. `request` is sealed, where it came in the link.
 
     Nothing that is not a code is shown again.
     """
     html = CODE.render(
-        request=form.request,
+        hidden={"page": form.page} | ({"request": request} if request else {}),
         host=form.host,
         user_code=shown(user_code),
-        link=link,
         problem=problem,
     )
     return HTMLResponse(html, status, HEADERS)
@@ -47,7 +48,7 @@ def consent_page(
 ) -> HTMLResponse:
     """Ask for the API key and the decision, saying who asks for what, and which code the device has to show."""
     html = CONSENT.render(
-        request=form.request,
+        hidden={"page": form.page},
         host=form.host,
         name=shortened(asked.client_name, 100),
         verified=asked.verified,

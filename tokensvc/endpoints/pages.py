@@ -79,7 +79,7 @@ def sign_in_page(view: SignInView, *, status: int = 200, problem: str = "") -> H
         kind=view.redirect_kind,
         resource=plain_text(view.resource),
         scopes=[(plain_text(scope), SCOPE_MEANINGS.get(scope, "")) for scope in view.scopes],
-        request=view.request,
+        hidden={"request": view.request},
         host=plain_host(urlsplit(view.issuer).netloc),
         problem=shortened(problem, 300),
     )

@@ -25,9 +25,9 @@ async def pushed_authorization_request(request: Request) -> Response:
         parameters = (await read_form(request)).check()
         now = service.clock()
         await service.server.ledger.ready(now)
-        # A proof is good for this request alone, which may come as often as it likes: it yields the same each time.
+        # Neither proof nor assertion is used up: nothing is issued, however often the request comes.
         proof = read_proof(request, PATH, service, now)
-        authenticated = await authenticate_client(request, parameters, service, now)
+        authenticated, _ = await authenticate_client(request, parameters, service, now)
         client = authenticated.handle
         request_uri = push(parameters, authenticated, proof.jkt if proof else "", service.server, now)
     except (TemporarilyUnavailable, UseDpopNonce):

@@ -11,6 +11,7 @@ from tokensvc.ledger import marks
 from tokensvc.ledger.marks import Mark, Subject
 from tokensvc.observability import log, warn
 from tokensvc.protocol.client import Client
+from tokensvc.protocol.client_authentication import use_assertion
 from tokensvc.protocol.server import AuthorizationServer
 from tokensvc.tokens.artefact import Unsealable
 from tokensvc.tokens.kinds import AccessToken, RefreshToken
@@ -22,13 +23,15 @@ async def revoke(request: Request) -> Response:
     try:
         parameters = (await read_form(request)).check()
         now = service.clock()
-        client = await authenticate_client(request, parameters, service, now)
+        client, assertion = await authenticate_client(request, parameters, service, now)
         handle = client.handle
         if "token" not in parameters:
             raise InvalidRequest("token is missing")
         token = _unseal(parameters["token"], service.server, now)
         if token is not None:
             subject, mark = _mark(token, client, now)
+            if assertion is not None:
+                await use_assertion(assertion, client, service.server.ledger, now)
             app = marks.user_client(token.identity.account, token.identity.user, client.handle)
             facts = {"subject": marks.subject_text(subject), "client": client.handle, "family": token.family}
             try:

@@ -12,9 +12,7 @@ from tokensvc.grants.devices import Devices
 from tokensvc.grants.token_request import GrantType
 from tokensvc.keyring import KeyRing
 from tokensvc.observability import warn
-from tokensvc.outbound.documents import Documents
-from tokensvc.protocol.client_metadata_document import ClientMetadataDocument
-from tokensvc.protocol.jwks import KeyDirectory
+from tokensvc.protocol.published import Publishers
 from tokensvc.protocol.registration_policy import RegistrationPolicy
 from tokensvc.protocol.resource_indicator import Resource
 from tokensvc.protocol.server import AuthorizationServer
@@ -40,8 +38,7 @@ class Replica:
     clock: Callable[[], int]
     attempts: Attempts
     use: KeyUse
-    published_keys: KeyDirectory
-    documents: Documents[ClientMetadataDocument]
+    publishers: Publishers
     devices: Devices = field(default_factory=Devices)
     reload: Reload | None = None
     unready: str = ""

@@ -40,12 +40,11 @@ async def token(request: Request) -> Response:
         grant = _grant(parameters.get("grant_type", ""), service.grant_types)
         # Logged once it is known to be one: anything may stand there, a secret too.
         grant_type = parameters["grant_type"]
-        # Before the client, whose assertion counts once: a proof that has to come again takes nothing along.
         proof = read_proof(request, "/token", service, now)
-        authenticated = await authenticate_client(request, parameters, service, now)
+        authenticated, assertion = await authenticate_client(request, parameters, service, now)
         client = authenticated.handle
         _check_registration(authenticated, proof)
-        issued = await grant(TokenRequest(parameters, authenticated, now, proof), service.server)
+        issued = await grant(TokenRequest(parameters, authenticated, now, proof, assertion), service.server)
     except (TemporarilyUnavailable, AuthorizationPending, UseDpopNonce):
         raise
     except OAuthError as error:

@@ -7,7 +7,7 @@ Whom it stands for is configured beside its secret. It can authenticate anew at 
 from tokensvc.errors import InvalidScope, UnauthorizedClient
 from tokensvc.grants.issued import Issued
 from tokensvc.grants.minting import alone, new_token
-from tokensvc.grants.proof import use_proof
+from tokensvc.grants.proof import use_up
 from tokensvc.grants.token_request import TokenRequest
 from tokensvc.protocol.server import AuthorizationServer
 from tokensvc.tokens.kinds import subjects_of
@@ -24,5 +24,5 @@ async def grant(request: TokenRequest, server: AuthorizationServer) -> Issued:
     if not scope:
         raise InvalidScope("the client may have none of the scopes")
     authorized_at = await server.ledger.lift(subjects_of(identity, credential, client.handle), request.now)
-    await use_proof(request, server)
+    await use_up(request, server)
     return alone(new_token(client.stands_for, authorized_at, resource, scope, request), request, server)

@@ -27,11 +27,11 @@ _TRIES = 4
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What a device gets. `user_code` is without its dash, `link` the sealed request, empty where the ledger has it."""
+    """What a device gets. `user_code` is without its dash, `request` is sealed, and empty where the ledger has it."""
 
     device_code: str = field(repr=False)
     user_code: str = field(repr=False)
-    link: str = field(repr=False)
+    request: str = field(repr=False)
 
 
 def check_grant_type(client: Client) -> None:
@@ -41,9 +41,15 @@ def check_grant_type(client: Client) -> None:
 
 
 async def begin(
-    client: Client, resource: Resource, scope: str, server: AuthorizationServer, devices: Devices, now: int
+    client: Client,
+    resource: Resource,
+    scope: str,
+    network: str,
+    server: AuthorizationServer,
+    devices: Devices,
+    now: int,
 ) -> Begun:
-    """Offer a request to whoever enters its user code (§3.2)."""
+    """Offer a request to whoever enters its user code (§3.2). `network` is where the client asks from."""
     # Where the ledger's memory begins a little ahead of this clock, not before it: what is older counts as lost.
     begun = await server.ledger.lift((), now)
     family = new_family()
@@ -59,11 +65,11 @@ async def begin(
         exp=begun + LIFETIME,
         client_host=client.host,
     )
-    kept = await _keep(request, server, now) if devices.has_room(request.exp, now) else None
+    has_room = devices.has_room(request.exp, now, network, known=client.verified)
+    kept = await _keep(request, server, now) if has_room else None
     asked = kept or request
     device_code = DeviceCode(family, client.handle, asked.offer, authorized_at=begun, lifetime=LIFETIME)
-    link = "" if kept else server.sealer.seal(asked, now)
-    return Begun(server.sealer.seal(device_code, now), asked.user_code, link)
+    return Begun(server.sealer.seal(device_code, now), asked.user_code, "" if kept else server.sealer.seal(asked, now))
 
 
 def _is_proved(client: Client) -> bool:
@@ -74,11 +80,11 @@ def _is_proved(client: Client) -> bool:
 async def find(user_code: str, server: AuthorizationServer, now: int) -> DeviceRequest | None:
     """The request under a user code; None where that is unknown, expired or used."""
     offer = await server.ledger.offered(user_code, now)
-    return open_link(offer.request, server, now) if offer and not offer.decision else None
+    return open_request(offer.request, server, now) if offer and not offer.decision else None
 
 
-def open_link(sealed: str, server: AuthorizationServer, now: int) -> DeviceRequest | None:
-    """The request that a link carries; None where it is not one, or expired."""
+def open_request(sealed: str, server: AuthorizationServer, now: int) -> DeviceRequest | None:
+    """What a device asks for, from the ledger or a link; None where it is not one, or expired."""
     try:
         request = server.sealer.unseal(DeviceRequest, sealed, now)
     except Unsealable:
@@ -116,9 +122,9 @@ async def approve(request: DeviceRequest, signed_in: SignedIn, server: Authoriza
     return approval
 
 
-async def deny(request: DeviceRequest, server: AuthorizationServer, devices: Devices, now: int) -> None:
+async def deny(request: DeviceRequest, network: str, server: AuthorizationServer, devices: Devices, now: int) -> None:
     """The device is told, unless it is one of a flood: nobody signs in to deny. Raises Decided."""
-    if request.offer != request.family or devices.has_room(request.exp, now):
+    if request.offer != request.family or devices.has_room(request.exp, now, network, known=request.verified):
         try:
             await _decide(request, DENIED, server, now)
         except Decided:

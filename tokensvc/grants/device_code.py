@@ -1,13 +1,13 @@
 """The device code grant (RFC 8628 §3.4): a device asks until the person has decided, and gets tokens once."""
 
-from tokensvc.errors import AccessDenied, AuthorizationPending, ExpiredToken, InvalidRequest, SlowDown
+from tokensvc.errors import AccessDenied, AuthorizationPending, ExpiredToken, InvalidRequest, ReplayedGrant, SlowDown
 from tokensvc.grants.device_authorization import approval_of, check_grant_type, decision_on
 from tokensvc.grants.devices import Devices
 from tokensvc.grants.issued import Issued
 from tokensvc.grants.minting import advance, check_client, check_resource, mint, present_scope, refusal
 from tokensvc.grants.token_request import TokenRequest
 from tokensvc.ledger.algebra import DENIED
-from tokensvc.ledger.marks import Dead
+from tokensvc.ledger.marks import Dead, Mark, family
 from tokensvc.protocol.server import AuthorizationServer
 from tokensvc.tokens.artefact import Unsealable
 from tokensvc.tokens.kinds import DeviceApproval, DeviceCode
@@ -34,6 +34,7 @@ class DeviceCodeGrant:
                 raise AuthorizationPending("the person has not decided yet")
             raise SlowDown("the device asks too often")
         if decision == DENIED:
+            await _check_unused(device_code, server, request.now)
             raise AccessDenied("the person did not allow it")
         return await _redeem(decision, device_code, request, server)
 
@@ -56,6 +57,20 @@ async def _open(request: TokenRequest, server: AuthorizationServer) -> DeviceCod
     except Dead as dead:
         raise ExpiredToken("the device code has expired", reason=str(dead)) from None
     return device_code
+
+
+async def _check_unused(device_code: DeviceCode, server: AuthorizationServer, now: int) -> None:
+    """Raises ReplayedGrant, once the grant has ended.
+
+    Two decisions at once on two replicas are a denial as soon as these hear of each other. Where tokens were fetched
+    for one of them before that, this is the second use of the device code.
+    """
+    grant = family(device_code.family)
+    known = await server.ledger.excerpt([("family", device_code.family), ("mark", *grant)], now)
+    if known.families and not known.marks:
+        await server.ledger.mark(grant, Mark(now, device_code.exp), now)
+        reason = "replayed: after two decisions that differ"
+        raise ReplayedGrant(refusal(DeviceApproval, "").description, reason=reason, family=device_code.family)
 
 
 async def _redeem(decision: str, device_code: DeviceCode, request: TokenRequest, server: AuthorizationServer) -> Issued:

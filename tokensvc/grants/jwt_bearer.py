@@ -12,10 +12,10 @@ from typing import Any
 from tokensvc.errors import InvalidGrant, InvalidRequest, InvalidScope, InvalidTarget, UnauthorizedClient
 from tokensvc.grants.issued import Issued
 from tokensvc.grants.minting import alone, new_token
-from tokensvc.grants.proof import use_proof
+from tokensvc.grants.proof import use_up
 from tokensvc.grants.token_request import TokenRequest
 from tokensvc.ledger.marks import Dead
-from tokensvc.protocol.assertion import BadAssertion, claimed_issuer, verify
+from tokensvc.protocol.assertion import Assertion, BadAssertion, claimed_issuer, verify
 from tokensvc.protocol.id_jag import GRANT_TYPE, LONGEST_LIFETIME, TYPE, TrustedIssuer
 from tokensvc.protocol.jwks import KeyDirectory
 from tokensvc.protocol.resource_indicator import Resource
@@ -58,10 +58,10 @@ class JwtBearer:
         if not scope:
             raise InvalidScope("the assertion covers none of the scopes, or the person may have none of them")
         # The issuer's word is as old as the assertion: what was revoked since then stays revoked.
-        authorized_at = min(_issued_at(assertion.claims), request.now)
+        authorized_at = min(_issued_at(assertion), request.now)
         token = new_token(signed_in, authorized_at, resource, scope, request)
         await server.ledger.check(token)
-        await use_proof(request, server)
+        await use_up(request, server)
         await assertion.use_once(server.ledger, request.now)
         return alone(token, request, server)
 
@@ -81,7 +81,7 @@ def _check_binding(claims: Mapping[str, Any], request: TokenRequest) -> None:
         raise BadAssertion("for another client")
     if "authorization_details" in claims:
         raise BadAssertion("it has authorization_details, which are not understood")
-    if "cnf" in claims and claims["cnf"] != {"jkt": request.jkt}:
+    if "cnf" in claims and not (request.proof and claims["cnf"] == {"jkt": request.jkt}):
         raise BadAssertion("bound to a key that was not proved")
 
 
@@ -110,9 +110,8 @@ def _scope(claims: Mapping[str, Any], request: TokenRequest, server: Authorizati
     return server.scopes.narrow(request.parameters.get("scope", granted), granted)
 
 
-def _issued_at(claims: Mapping[str, Any]) -> int:
-    """In milliseconds. Raises BadAssertion: without it, nobody can tell what came first."""
-    issued = claims.get("iat")
-    if issued is None:
+def _issued_at(assertion: Assertion) -> int:
+    """In milliseconds. Raises BadAssertion: without `iat`, nobody can tell what came first."""
+    if assertion.claims.get("iat") is None:
         raise BadAssertion("it has no iat")
-    return int(issued * 1000)
+    return assertion.issued

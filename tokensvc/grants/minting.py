@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from tokensvc.errors import InvalidDpopProof, InvalidGrant, InvalidTarget, ReplayedGrant
 from tokensvc.grants.issued import Issued
-from tokensvc.grants.proof import use_proof
+from tokensvc.grants.proof import use_up
 from tokensvc.grants.token_request import TokenRequest
 from tokensvc.identity import IdentityEnded, SignedIn
 from tokensvc.ledger import Advanced, Replayed, Step
@@ -42,15 +42,17 @@ def open_parent(kind: type[Parent], value: str, server: AuthorizationServer, now
 
 
 async def advance(parent: Used, request: TokenRequest, server: AuthorizationServer) -> Advanced:
-    """Ask whether the person's credential still stands, then use proof and parent.
+    """Ask whether the person's credential still stands, then use what the request was proved with, and the parent.
 
-    Raises InvalidGrant; InvalidDpopProof, and then nothing was used.
+    Raises InvalidGrant; InvalidClient or InvalidDpopProof, and then the parent was not used.
     """
     client, now = request.client, request.now
     _check_key(parent, request)
     try:
         await server.identities.confirm(parent.credential, parent.identity, now)
-        await use_proof(request, server)
+        # What is dead already is refused before anything is used up for it.
+        await server.ledger.check(parent)
+        await use_up(request, server)
         generation = parent.generation if isinstance(parent, RefreshToken) else 0
         expires = max(parent.exp, _access_expiry(client, now), _refresh_expiry(parent, client, now))
         step = Step(parent.family, generation, parent, expires, server.grace)

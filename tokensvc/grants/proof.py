@@ -1,18 +1,26 @@
-"""A DPoP proof counts once (RFC 9449 §11.1)."""
+"""What a request is proved with counts once: a client's assertion (RFC 7523 §3), a DPoP proof (RFC 9449 §11.1)."""
 
 from tokensvc.errors import InvalidDpopProof
 from tokensvc.grants.token_request import TokenRequest
 from tokensvc.ledger import Spent
+from tokensvc.protocol.client_authentication import use_assertion
 from tokensvc.protocol.server import AuthorizationServer
 from tokensvc.tokens.nonces import LIFETIME
 
 
-async def use_proof(request: TokenRequest, server: AuthorizationServer) -> None:
-    """Remember the proof for as long as its nonce is good. Raises InvalidDpopProof for one that came before.
+async def use_up(request: TokenRequest, server: AuthorizationServer) -> None:
+    """Remember both for as long as they are good. Raises InvalidClient or InvalidDpopProof for one that came before.
 
-    Asked last, right before a token is minted: a request that is refused costs the ledger nothing, whoever floods it,
-    and uses up no proof. So there are never more proofs to remember than tokens that were issued in two minutes.
+    Asked last, once all else is known to be right and nothing but the code, the refresh token or the identity
+    provider's assertion is still to be used: a request that is refused, or cannot be answered, costs the ledger
+    nothing, whoever floods it, and uses nothing up. So what there is to remember is bounded by what was obtained.
+    Those come after this, and not before: of requests at once with one assertion or one proof, each of the others
+    ends here, and the code is there for the one that goes on.
+
+    The assertion goes first, since it takes more to have a fresh one: to whoever replays it no proof is remembered.
     """
+    if request.assertion is not None:
+        await use_assertion(request.assertion, request.client, server.ledger, request.now)
     if request.proof is None:
         return
     try:

@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote
 ISSUER_CHARACTERS = 12
 """Of the credential of a person whom an issuer vouches for: so many name the issuer."""
 _LONGEST = 128
+_BARE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]*")
 
 
@@ -103,6 +104,9 @@ def parse_identity(text: str) -> Identity:
 
 def unquote_part(text: str) -> str:
     """Decode and check one part of an identity. Raises ValueError."""
+    # The library leaves it as it is, and then nobody has the name that was meant.
+    if _BARE_PERCENT.search(text):
+        raise ValueError("account, user and role are percent-encoded, and a % of their own is %25")
     try:
         part = unquote(text, errors="strict")
     except UnicodeDecodeError:

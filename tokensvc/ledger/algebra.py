@@ -166,10 +166,10 @@ def keys(state: State) -> Iterator[Key]:
 def weight(state: State) -> int:
     """How large a state is on its way to another ledger: 1 for each entry of about 150 bytes, and never over 320."""
     recent = sum(len(entry.recent) for entry in state.families.values())
-    requests = sum(len(offer.request) for offer in state.offers.values())
+    sealed = sum(len(offer.request) + len(offer.decision) for offer in state.offers.values())
     names = sum(sum(map(len, subject)) // 128 for subject in state.marks)
     entries = len(state.marks) + len(state.families) + len(state.spent) + len(state.offers)
-    return entries + recent // 8 + requests // 128 + names
+    return entries + recent // 8 + sealed // 128 + names
 
 
 def _raise_floor(entry: Family, now: int) -> Family:

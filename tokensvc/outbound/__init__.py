@@ -7,3 +7,11 @@ resolved, the connection goes to just that address, and time, size and number ar
 
 class Unfetchable(Exception):
     """There is no answer that counts. The text says exactly why, for the log: who asked must not learn it."""
+
+
+class Busy(Unfetchable):
+    """This process has no room to ask, which says nothing of the host."""
+
+
+class Refused(Exception):
+    """The host has answered, and what it says cannot be accepted: no copy from before stands against that."""

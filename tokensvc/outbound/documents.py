@@ -10,23 +10,17 @@ from urllib.parse import urlsplit
 from pydantic_core import from_json
 
 from tokensvc.observability import warn
-from tokensvc.outbound import Unfetchable
+from tokensvc.outbound import Busy, Refused, Unfetchable
 from tokensvc.outbound.fetch import Outbound
 from tokensvc.outbound.freshness import lifetime, validators
 
 FAILED_FOR = 30_000
 """Milliseconds for which a host that failed is not asked again for the same."""
-KEPT_FOR = 7 * 86_400_000
-"""Milliseconds for which a copy serves after its host last stood by it."""
 _MOST_FAILURES = 1024
 
 Parsed = TypeVar("Parsed")
 Parse = Callable[[str, Any], Parsed]
 """Reads a document by its URL and its JSON value. Raises Refused."""
-
-
-class Refused(Exception):
-    """The document came whole, and says something that cannot be accepted: no copy from before stands against that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +35,25 @@ class _Copy(Generic[Parsed]):
 
 
 class Documents(Generic[Parsed]):
-    """Each at most `largest` bytes, together at most `most` documents and `most_bytes` before parsing."""
+    """Each at most `largest` bytes, together at most `most` documents and `most_bytes` before parsing.
+
+    A copy serves for `kept_for` milliseconds after its host last stood by it, and is asked for anew in half that time
+    at the latest: so there is as long again for a host that fails.
+    """
 
     def __init__(
-        self, outbound: Outbound, parse: Parse[Parsed], *, largest: int, most: int = 512, most_bytes: int = 2_000_000
+        self,
+        outbound: Outbound,
+        parse: Parse[Parsed],
+        *,
+        largest: int,
+        kept_for: int,
+        most: int = 512,
+        most_bytes: int = 2_000_000,
     ) -> None:
         self._outbound = outbound
         self._parse = parse
-        self._largest, self._most, self._most_bytes = largest, most, most_bytes
+        self._largest, self._kept_for, self._most, self._most_bytes = largest, kept_for, most, most_bytes
         self._copies: OrderedDict[str, _Copy[Parsed]] = OrderedDict()
         self._bytes = 0
         self._failures: OrderedDict[str, tuple[int, Unfetchable | Refused]] = OrderedDict()
@@ -65,11 +70,20 @@ class Documents(Generic[Parsed]):
             if now < copy.fresh_until and copy.confirmed >= since:
                 return copy.value
         found = self._failure(url, now) or await self._fetched(url, now)
-        if isinstance(found, Unfetchable) and copy is not None and since <= copy.confirmed > now - KEPT_FOR:
+        if isinstance(found, Unfetchable) and copy is not None and since <= copy.confirmed > now - self._kept_for:
             return copy.value
         if isinstance(found, Unfetchable | Refused):
             raise type(found)(*found.args)
         return found
+
+    def has(self, url: str, now: int) -> bool:
+        """Whether there is a copy that may still serve."""
+        copy = self._copies.get(url)
+        return copy is not None and copy.confirmed > now - self._kept_for
+
+    def failed(self, url: str, now: int) -> bool:
+        """Whether its host failed, and is not asked again for now."""
+        return self._failure(url, now) is not None
 
     def _failure(self, url: str, now: int) -> Unfetchable | Refused | None:
         until, problem = self._failures.get(url, (0, None))
@@ -92,7 +106,8 @@ class Documents(Generic[Parsed]):
             # Of the host alone: who named it may have put anything into the rest.
             event = "document refused" if isinstance(problem, Refused) else "document unavailable"
             warn(event, host=urlsplit(url).netloc, reason=str(problem))
-            self._fail(url, problem, now)
+            if not isinstance(problem, Busy):
+                self._fail(url, problem, now)
             return problem
         self._failures.pop(url, None)
         self._keep(url, copy)
@@ -101,7 +116,7 @@ class Documents(Generic[Parsed]):
     async def _ask(self, url: str, now: int) -> _Copy[Parsed]:
         before = self._copies.get(url)
         answer = await self._outbound.get(url, self._largest, before.validators if before else None)
-        fresh_until = now + lifetime(answer.headers, now)
+        fresh_until = now + min(lifetime(answer.headers, now), self._kept_for // 2)
         if answer.body is None and before is not None:
             return _Copy(before.value, before.size, before.validators, now, fresh_until)
         body = answer.body or b""
@@ -109,7 +124,9 @@ class Documents(Generic[Parsed]):
             value = from_json(body, allow_inf_nan=False)
         except ValueError:
             raise Unfetchable("it is not JSON") from None
-        return _Copy(self._parse(url, value), len(body), validators(answer.headers), now, fresh_until)
+        kept = validators(answer.headers)
+        size = len(body) + sum(map(len, kept.values()))
+        return _Copy(self._parse(url, value), size, kept, now, fresh_until)
 
     def _fail(self, url: str, problem: Unfetchable | Refused, now: int) -> None:
         if isinstance(problem, Refused):

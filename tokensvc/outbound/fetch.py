@@ -2,22 +2,23 @@
 
 import asyncio
 import re
-import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from urllib.parse import urlsplit
 
 import httpx
 
-from tokensvc.outbound import Unfetchable
+from tokensvc.outbound import Refused, Unfetchable
 from tokensvc.outbound.address import Networks, is_literal
+from tokensvc.outbound.resolver import Resolver
+from tokensvc.outbound.slots import Slots
 
 SECONDS = 3.0
 """For all of a fetch: clients give a whole sign-in ten."""
 MOST_AT_ONCE = 32
+MOST_AT_ONE_HOST = 4
 _MOST_ADDRESSES = 4
 _LONGEST_URL = 512
 # RFC 3986 §2, so that the path goes out to the letter: no library has anything to escape in it.
@@ -26,10 +27,7 @@ _HOST = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9_-]*[a-z0-
 _JSON = re.compile(r"application/([a-z0-9.+-]+\+)?json")
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""The addresses of a host. Raises OSError or ValueError."""
-
-# Their own: a name whose servers are silent holds a thread for longer than we wait, and nothing else may stand still.
-_threads = ThreadPoolExecutor(8, thread_name_prefix="resolve")
+"""The addresses of a host, none where it has none. Raises Busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,31 +63,29 @@ class Fetched:
     headers: Mapping[str, str]
 
 
-async def resolve(host: str, port: int) -> Sequence[str]:
-    """The system's answer."""
-    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-    found = await asyncio.get_running_loop().run_in_executor(_threads, ask)
-    return [str(address[0]) for *_, address in found]
-
-
 class Outbound:
-    """The way out. `seconds` bounds a whole fetch: name, connection, TLS, headers and body."""
+    """A way out, with room of its own. `seconds` bounds a whole fetch: name, connection, TLS, headers and body."""
 
-    def __init__(self, networks: Networks, resolve: Resolve = resolve, seconds: float = SECONDS) -> None:
+    def __init__(self, networks: Networks, resolve: Resolve | None = None, seconds: float = SECONDS) -> None:
         self._networks = networks
-        self._resolve = resolve
+        self._resolve = resolve or Resolver(MOST_AT_ONCE)
         self._seconds = seconds
-        self._free = asyncio.Semaphore(MOST_AT_ONCE)
+        self._slots = Slots(MOST_AT_ONCE, MOST_AT_ONE_HOST)
 
     async def get(self, url: str, largest: int, validators: Mapping[str, str] | None = None) -> Fetched:
-        """`largest` in bytes; `validators` are headers of a conditional request (RFC 9110 §13). Raises Unfetchable."""
+        """`largest` in bytes; `validators` are headers of a conditional request (RFC 9110 §13).
+
+        Raises Unfetchable, and Busy where it did not come to asking; Refused.
+        """
         target = Target.parse(url)
-        try:
-            async with asyncio.timeout(self._seconds), self._free:
-                addresses = await self._addresses(target)
-                return await self._first(target, addresses, largest, validators or {})
-        except TimeoutError:
-            raise Unfetchable(f"it took more than {self._seconds:g} s") from None
+        async with self._slots.one(target.host):
+            try:
+                # Not before there is room: the host is not to blame for the time until then.
+                async with asyncio.timeout(self._seconds):
+                    addresses = await self._addresses(target)
+                    return await self._first(target, addresses, largest, validators or {})
+            except TimeoutError:
+                raise Unfetchable(f"it took more than {self._seconds:g} s") from None
 
     async def _addresses(self, target: Target) -> list[str]:
         """Every one of them may be asked, or none is: a host that names a forbidden one is not what it seems."""
@@ -97,10 +93,7 @@ class Outbound:
             if not self._networks.name(target.host):
                 raise Unfetchable("the host is an address, not a name")
             return [target.host]
-        try:
-            found = await self._resolve(target.host, target.port)
-        except (OSError, ValueError):
-            found = ()
+        found = await self._resolve(target.host, target.port)
         if not found:
             raise Unfetchable("the host cannot be resolved")
         for address in found:
@@ -162,6 +155,9 @@ def _short(error: Exception) -> str:
 
 
 def _check(response: httpx.Response, largest: int) -> None:
+    """Raises Unfetchable; Refused for what is gone for good (RFC 9110 §15.5.11), which nothing else says."""
+    if response.status_code == 410:
+        raise Refused("it is gone")
     if response.status_code != 200:
         raise Unfetchable(f"it answered {response.status_code}")
     if not _JSON.fullmatch(response.headers.get("content-type", "").partition(";")[0].strip().lower()):

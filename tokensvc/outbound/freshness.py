@@ -11,6 +11,9 @@ USUAL = 5 * 60_000
 """Where the headers say nothing."""
 
 _MAX_AGE = re.compile(r'(?:^|,)\s*max-age\s*=\s*"?([0-9]{1,10})', re.IGNORECASE)
+_VALIDATORS = {"etag": "If-None-Match", "last-modified": "If-Modified-Since"}
+"""The stronger one first."""
+_VALIDATOR = re.compile(r"[\x20-\x7E]{1,256}")
 _NOT_KEPT = re.compile(r"(?:^|,)\s*no-(?:store|cache)\b", re.IGNORECASE)
 
 
@@ -20,10 +23,11 @@ def lifetime(headers: Mapping[str, str], now: int) -> int:
 
 
 def validators(headers: Mapping[str, str]) -> dict[str, str]:
-    """What asks whether the answer has changed since (RFC 9110 §13.1)."""
-    if "etag" in headers:
-        return {"If-None-Match": headers["etag"]}
-    return {"If-Modified-Since": headers["last-modified"]} if "last-modified" in headers else {}
+    """What asks whether the answer has changed since (RFC 9110 §13.1), if it can be sent and is worth keeping."""
+    for name, asks in _VALIDATORS.items():
+        if _VALIDATOR.fullmatch(headers.get(name, "")):
+            return {asks: headers[name]}
+    return {}
 
 
 def _said(headers: Mapping[str, str], now: int) -> int:

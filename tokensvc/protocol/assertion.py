@@ -3,19 +3,18 @@
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from joserfc import jws
-from joserfc.errors import JoseError, UnsupportedAlgorithmError
-from joserfc.jwa import JWSAlgModel
-from joserfc.jws import JWSRegistry
+from joserfc.errors import JoseError
 from pydantic_core import from_json
 
 from tokensvc.errors import TemporarilyUnavailable
+from tokensvc.jose import ALGORITHMS, Key, Registry
 from tokensvc.ledger import Ledger, Spent
-from tokensvc.ledger.marks import MAX_AHEAD
+from tokensvc.ledger.marks import MAX_AHEAD, Dead, Subject
 from tokensvc.outbound import Unfetchable
-from tokensvc.protocol.jwks import ALGORITHMS, Key, KeySource
+from tokensvc.protocol.jwks import KeySource
 from tokensvc.tokens import base64url
 from tokensvc.tokens.kinds import digest
 
@@ -23,7 +22,7 @@ LONGEST = 16_384
 """An assertion, in characters."""
 LEEWAY = MAX_AHEAD
 """How far the signer's clock may be off, in milliseconds."""
-_LONGEST_HEADER = 8_192
+_REGISTRY: Final = Registry(LONGEST)
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _LONGEST_NAME = 512
 _LATEST = 253_402_300_800
@@ -34,39 +33,42 @@ class BadAssertion(Exception):
     """The text says exactly why, for the log."""
 
 
+class _Since(NamedTuple):
+    """For the ledger to compare with the beginning of its memory; no mark is on an assertion."""
+
+    authorized_at: int
+    subjects: tuple[Subject, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Assertion:
-    """What an issuer says of a subject. `expires` is when it counts no more, in milliseconds."""
+    """What an issuer says of a subject.
+
+    `issued` is the earliest time at which that can have been, `expires` when it counts no more, both in milliseconds.
+    """
 
     issuer: str
     subject: str
     jti: str = field(repr=False)
+    issued: int
     expires: int
     claims: dict[str, Any] = field(repr=False)
 
     async def use_once(self, ledger: Ledger, now: int) -> None:
-        """Raises BadAssertion for one that was used before; TemporarilyUnavailable where that cannot be known."""
+        """Raises BadAssertion for one that was used before; TemporarilyUnavailable where that cannot be known.
+
+        That is so too for one from before the ledger's memory begins: its signer has to sign another, no more.
+        """
+        try:
+            await ledger.check(_Since(self.issued))
+        except Dead as dead:
+            description = "nobody knows whether the assertion was used before: sign another"
+            raise TemporarilyUnavailable(description, reason=f"assertion: {dead}") from None
         name = "\0".join((self.issuer, self.jti))
         try:
             await ledger.spend(f"jti:{digest(name, 16)}", self.expires, now)
         except Spent:
             raise BadAssertion("replayed") from None
-
-
-class _Registry(JWSRegistry):
-    """The algorithms of ALGORITHMS and no other."""
-
-    max_header_length = _LONGEST_HEADER
-    max_signature_length = 2_048
-
-    def get_alg(self, name: str) -> JWSAlgModel:
-        if name not in ALGORITHMS:
-            raise UnsupportedAlgorithmError("not supported")
-        # The same by its old name, of which the library warns and which most clients use.
-        return self.algorithms["Ed25519" if name == "EdDSA" else name]
-
-
-_REGISTRY: Final = _Registry(strict_check_header=False)
 
 
 async def verify(
@@ -102,8 +104,8 @@ async def verify(
     if claims.get("iss") != issuer:
         raise BadAssertion("its issuer is another")
     _check_audience(claims.get("aud"), audiences)
-    expires = _check_times(claims, now, longest_lifetime)
-    return Assertion(issuer, _name(claims, "sub"), _name(claims, "jti"), expires, claims)
+    issued, expires = _check_times(claims, now, longest_lifetime)
+    return Assertion(issuer, _name(claims, "sub"), _name(claims, "jti"), issued, expires, claims)
 
 
 def claimed_issuer(value: str) -> str:
@@ -175,8 +177,8 @@ def _check_audience(claimed: Any, audiences: Collection[str]) -> None:
         raise BadAssertion("its audience is another")
 
 
-def _check_times(claims: dict[str, Any], now: int, longest_lifetime: int) -> int:
-    """When it counts no more."""
+def _check_times(claims: dict[str, Any], now: int, longest_lifetime: int) -> tuple[int, int]:
+    """When it was issued, at the earliest where it does not say that, and when it counts no more."""
     expires, issued, begins = (_time(claims, name) for name in ("exp", "iat", "nbf"))
     if expires is None:
         raise BadAssertion("it has no exp")
@@ -188,7 +190,7 @@ def _check_times(claims: dict[str, Any], now: int, longest_lifetime: int) -> int
         raise BadAssertion("it lives for too long")
     if now >= expires + LEEWAY:
         raise BadAssertion("it has expired")
-    return expires + LEEWAY
+    return expires - longest_lifetime if issued is None else issued, expires + LEEWAY
 
 
 def _time(claims: dict[str, Any], name: str) -> int | None:

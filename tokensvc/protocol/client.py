@@ -11,8 +11,10 @@ from typing import Literal
 from tokensvc.errors import InvalidRedirectUri, UnknownClient
 from tokensvc.identity import SignedIn
 from tokensvc.protocol.client_metadata_document import ClientMetadataDocument, MetadataDocuments, is_document_url
+from tokensvc.protocol.host_policy import HostPolicy
 from tokensvc.protocol.id_jag import GRANT_TYPE as JWT_BEARER
-from tokensvc.protocol.jwks import Jwks, KeyDirectory, KeySource
+from tokensvc.protocol.jwks import Jwks, KeySource
+from tokensvc.protocol.published import Publishers
 from tokensvc.protocol.redirect_uri import DIGEST_CHARACTERS, RedirectPolicy, RedirectUri
 from tokensvc.tokens.artefact import Unsealable
 from tokensvc.tokens.kinds import AccessToken, ClientId, Grant, RefreshToken, client_handle
@@ -101,16 +103,16 @@ class Clients:
         preregistered: Mapping[str, Client],
         lifetimes: Lifetimes,
         policy: RedirectPolicy,
-        keys: KeyDirectory,
-        documents: MetadataDocuments,
+        documented: HostPolicy,
+        publishers: Publishers,
     ) -> None:
         self._sealer = sealer
         self._preregistered = dict(preregistered)
         self._by_handle = {client.handle: client for client in preregistered.values()}
         self._lifetimes = lifetimes
         self._policy = policy
-        self._keys = keys
-        self._documents = documents
+        self._publishers = publishers
+        self._documents = MetadataDocuments(documented, publishers.vouched.documents, publishers.others.documents)
         # The installations of an app share a client_id, so that a few of them are most of what is asked for.
         self._opened = lru_cache(_OPENED)(self._open)
 
@@ -122,6 +124,18 @@ class Clients:
         if self._documents.policy and is_document_url(client_id):
             return self._documented(await self._documents.find(client_id, now))
         return self._opened(client_id, now // DAY)
+
+    def is_app(self, client_id: str) -> bool:
+        """Whether it names an app by its document, and so every installation of it."""
+        return is_document_url(client_id) and client_id not in self._preregistered
+
+    def begins_by_asking(self, client_id: str, now: int) -> bool:
+        """Whether finding it would have this service ask a host of which it knows nothing."""
+        return self.is_app(client_id) and self._documents.begins_by_asking(client_id, now)
+
+    def failed(self, client_id: str, now: int) -> bool:
+        """Whether its host was asked just now, and had no document that could be accepted."""
+        return self.is_app(client_id) and self._documents.failed(client_id, now)
 
     def lifetimes(self, handle: str) -> Lifetimes:
         """The present lifetimes of what a client is given."""
@@ -137,7 +151,8 @@ class Clients:
 
     def keys(self, client: Client) -> KeySource:
         """The keys of a client that has some."""
-        return self._keys.source(client.jwks, client.jwks_uri)
+        published = self._publishers.vouched if client.verified else self._publishers.others
+        return published.keys.source(client.jwks, client.jwks_uri)
 
     @property
     def methods(self) -> tuple[Method, ...]:
@@ -162,12 +177,14 @@ class Clients:
             grant_types=tuple(grant for grant in _DOCUMENTED_GRANTS if grant in document.grant_types),
             lifetimes=self._lifetimes,
             redirects=document.redirects,
-            verified=self._documents.policy.names(document.host.partition(":")[0]),
+            verified=self._documents.policy.names(document.host),
             jwks=document.jwks,
             jwks_uri=document.jwks_uri,
             signing_alg=document.signing_alg,
             may_be_public=document.may_be_public,
             host=document.host,
+            dpop_bound_access_tokens=document.dpop_bound_access_tokens,
+            require_pushed_authorization_requests=document.require_pushed_authorization_requests,
         )
 
     def _open(self, client_id: str, today: int) -> Client:

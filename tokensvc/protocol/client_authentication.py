@@ -5,16 +5,17 @@ The last is a JWT that the client signs (RFC 7523 §2.2, OpenID Connect Core §9
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 from urllib.parse import unquote_plus
 
 from tokensvc.errors import InvalidClient, InvalidRequest, UnknownClient
+from tokensvc.jose import ALGORITHMS
 from tokensvc.ledger import Ledger
-from tokensvc.protocol.assertion import BadAssertion, claimed_issuer, verify
+from tokensvc.protocol.assertion import Assertion, BadAssertion, claimed_issuer, verify
 from tokensvc.protocol.client import Client, Clients
-from tokensvc.protocol.jwks import ALGORITHMS
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 LONGEST_LIFETIME = 300_000
@@ -72,16 +73,20 @@ class ClientCredentials:
         return cls((issuer,), (), basic=False, assertion=assertion)
 
 
-@dataclass(frozen=True, slots=True)
-class Recipient:
-    """Whom an assertion may name as its audience, and the ledger that sees to it that it counts once."""
+class Authenticated(NamedTuple):
+    """The client that made a request, with `method` as it authenticated, and the assertion by which it did, if any.
 
-    audiences: frozenset[str]
-    ledger: Ledger
+    Whatever is obtained by the assertion uses it up: see `use_assertion`.
+    """
+
+    client: Client
+    assertion: Assertion | None = None
 
 
-async def authenticate(credentials: ClientCredentials, clients: Clients, recipient: Recipient, now: int) -> Client:
-    """The client that made the request, with `method` as it authenticated.
+async def authenticate(
+    credentials: ClientCredentials, clients: Clients, audiences: Collection[str], now: int
+) -> Authenticated:
+    """Who made the request; `audiences` are those that an assertion may name.
 
     Raises InvalidClient: an unknown client registers anew on that (RFC 7591). TemporarilyUnavailable where its keys or
     its document cannot be had.
@@ -91,40 +96,56 @@ async def authenticate(credentials: ClientCredentials, clients: Clients, recipie
     except UnknownClient as error:
         raise InvalidClient("client authentication failed", reason=str(error), basic=credentials.basic) from None
     if credentials.assertion:
-        await _check_assertion(credentials.assertion, client, clients, recipient, now)
-        return client
+        return Authenticated(client, await _check_assertion(credentials.assertion, client, clients, audiences, now))
     if client.method == "none":
-        return client
+        return Authenticated(client)
     if client.method == "private_key_jwt" and client.may_be_public:
-        return replace(client, method="none")
+        return Authenticated(replace(client, method="none"))
     # Either way of sending the secret proves it; clients mix them up, and nothing is gained by refusing one.
     if not any(client.has_secret(secret) for secret in credentials.secrets):
         reason = f"wrong secret of {client.handle}" if credentials.secrets else f"no secret of {client.handle}"
         raise InvalidClient("client authentication failed", reason=reason, basic=credentials.basic)
-    return client
+    return Authenticated(client)
 
 
-async def _check_assertion(assertion: str, client: Client, clients: Clients, recipient: Recipient, now: int) -> None:
-    """Raises InvalidClient. It is used up by this, whatever comes of the request."""
+async def use_assertion(assertion: Assertion, client: Client, ledger: Ledger, now: int) -> None:
+    """Raises InvalidClient for one that was used before; TemporarilyUnavailable where that cannot be known.
+
+    Asked right before what it is for, and never of a request that is refused: whoever can sign, and strangers with a
+    metadata document can, would fill the ledger otherwise.
+    """
+    try:
+        await assertion.use_once(ledger, now)
+    except BadAssertion as error:
+        raise _refusal(client, error) from None
+
+
+def _refusal(client: Client, error: BadAssertion) -> InvalidClient:
+    return InvalidClient("client authentication failed", reason=f"assertion of {client.handle}: {error}")
+
+
+async def _check_assertion(
+    value: str, client: Client, clients: Clients, audiences: Collection[str], now: int
+) -> Assertion:
+    """Raises InvalidClient. Whether it was used before is not asked yet."""
     try:
         if client.method != "private_key_jwt":
             raise BadAssertion("the client has no keys")
-        proof = await verify(
-            assertion,
+        assertion = await verify(
+            value,
             keys=clients.keys(client),
             types=_TYPES,
             issuer=client.client_id,
-            audiences=recipient.audiences,
+            audiences=audiences,
             now=now,
             longest_lifetime=LONGEST_LIFETIME,
             algorithms=(client.signing_alg,) if client.signing_alg else ALGORITHMS,
         )
-        if proof.subject != client.client_id:
+        if assertion.subject != client.client_id:
             raise BadAssertion("its subject is another")
-        await proof.use_once(recipient.ledger, now)
     except BadAssertion as error:
-        reason = f"assertion of {client.handle}: {error}"
-        raise InvalidClient("client authentication failed", reason=reason) from None
+        raise _refusal(client, error) from None
+    return assertion
 
 
 def parse_basic(authorization: str) -> tuple[str, str]:

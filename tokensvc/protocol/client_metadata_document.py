@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from tokensvc.errors import InvalidRedirectUri, TemporarilyUnavailable, UnknownClient
-from tokensvc.outbound import Unfetchable
-from tokensvc.outbound.documents import Documents, Refused
+from tokensvc.jose import ALGORITHMS
+from tokensvc.outbound import Busy, Refused, Unfetchable
+from tokensvc.outbound.documents import Documents
 from tokensvc.outbound.fetch import Outbound, Target
 from tokensvc.protocol.host_policy import HostPolicy
-from tokensvc.protocol.jwks import ALGORITHMS, Jwks, check_url
+from tokensvc.protocol.jwks import Jwks, check_url
 from tokensvc.protocol.redirect_uri import RedirectUri
 
 LARGEST = 5_120
-"""A document, in bytes (§6.6 of the draft)."""
+"""A document, in bytes (§8.7 of the draft)."""
+KEPT_FOR = 7 * 86_400_000
+"""Milliseconds for which a document counts after its host last stood by it."""
 _LONGEST_NAME = 128
 _USUAL_GRANTS = ["authorization_code", "refresh_token"]
 
@@ -42,7 +45,8 @@ class ClientMetadataDocument:
     """What a document says, checked. `redirects` are digests, `host` is that of the client_id.
 
     The client proves itself by an assertion where it has keys, `jwks` or those under `jwks_uri`; with `may_be_public`
-    it may also go without. A `signing_alg` is the only one that it signs with.
+    it may also go without. A `signing_alg` is the only one that it signs with. The last two are what it wants to be
+    held to (RFC 9449 §5.2, RFC 9126 §6).
     """
 
     client_id: str
@@ -54,6 +58,8 @@ class ClientMetadataDocument:
     jwks_uri: str
     signing_alg: str
     may_be_public: bool
+    dpop_bound_access_tokens: bool
+    require_pushed_authorization_requests: bool
 
     @classmethod
     def parse(cls, client_id: str, metadata: Any) -> "ClientMetadataDocument":
@@ -76,32 +82,65 @@ class ClientMetadataDocument:
             jwks_uri=jwks_uri,
             signing_alg=signing_alg,
             may_be_public=may_be_public,
+            dpop_bound_access_tokens=_bool(metadata, "dpop_bound_access_tokens"),
+            require_pushed_authorization_requests=_bool(metadata, "require_pushed_authorization_requests"),
         )
 
 
 class MetadataDocuments:
-    """Finds clients by documents of hosts that the policy accepts."""
+    """Finds clients by documents of hosts that the policy accepts. Those that it names are read apart from others."""
 
-    def __init__(self, policy: HostPolicy, documents: Documents[ClientMetadataDocument]) -> None:
+    def __init__(
+        self,
+        policy: HostPolicy,
+        vouched: Documents[ClientMetadataDocument],
+        others: Documents[ClientMetadataDocument],
+    ) -> None:
         self.policy = policy
-        self._documents = documents
+        self._vouched, self._others = vouched, others
 
     async def find(self, client_id: str, now: int) -> ClientMetadataDocument:
-        """Raises UnknownClient; DocumentUnavailable where nobody can say."""
-        target = check_client_id(client_id)
-        if not self.policy.accepts(target.host):
-            raise UnknownClient(f"documents of {target.host} are not accepted here")
+        """Raises UnknownClient; DocumentUnavailable where its host does not say; TemporarilyUnavailable."""
+        target = self._check(client_id)
         try:
-            return await self._documents.get(client_id, now)
+            return await self._of(target).get(client_id, now)
         except Refused as refused:
             raise DocumentRefused(str(refused)) from None
+        except Busy as busy:
+            reason = f"document of {target.authority}: {busy}"
+            raise TemporarilyUnavailable("too many documents are being read", reason=reason) from None
         except Unfetchable as error:
             raise DocumentUnavailable(target.authority, str(error)) from None
+
+    def begins_by_asking(self, client_id: str, now: int) -> bool:
+        """Whether nothing is known of it, so that whoever names it has this service ask a host."""
+        try:
+            documents = self._of(self._check(client_id))
+        except UnknownClient:
+            return False
+        return not documents.has(client_id, now) and not documents.failed(client_id, now)
+
+    def failed(self, client_id: str, now: int) -> bool:
+        """Whether its host was asked just now, and had no document that could be accepted."""
+        try:
+            return self._of(self._check(client_id)).failed(client_id, now)
+        except UnknownClient:
+            return False
+
+    def _check(self, client_id: str) -> Target:
+        """Raises UnknownClient."""
+        target = check_client_id(client_id)
+        if not self.policy.accepts(target.authority):
+            raise UnknownClient(f"documents of {target.authority} are not accepted here")
+        return target
+
+    def _of(self, target: Target) -> Documents[ClientMetadataDocument]:
+        return self._vouched if self.policy.names(target.authority) else self._others
 
 
 def new_documents(outbound: Outbound) -> Documents[ClientMetadataDocument]:
     """What this process remembers of them, whatever settings it goes through."""
-    return Documents(outbound, ClientMetadataDocument.parse, largest=LARGEST)
+    return Documents(outbound, ClientMetadataDocument.parse, largest=LARGEST, kept_for=KEPT_FOR)
 
 
 def is_document_url(client_id: str) -> bool:
@@ -129,6 +168,9 @@ def _authentication(metadata: Mapping[str, Any]) -> tuple[Jwks | None, str, str,
     """
     method = _string(metadata, "token_endpoint_auth_method") or "none"
     methods = {method, *_strings(metadata, "token_endpoint_auth_methods_supported")}
+    if method.startswith("client_secret_"):
+        # §4.1, whatever else it lists: there is nobody to share a secret with.
+        raise Refused("its token_endpoint_auth_method needs a secret, and everybody can read a document")
     if method == "none":
         return None, "", "", True
     if method == "private_key_jwt":
@@ -180,6 +222,13 @@ def _string(metadata: Mapping[str, Any], name: str) -> str:
     if value is not None and not isinstance(value, str):
         raise Refused(f"its {name} is no string")
     return value or ""
+
+
+def _bool(metadata: Mapping[str, Any], name: str) -> bool:
+    value = metadata.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise Refused(f"its {name} is neither true nor false")
+    return bool(value)
 
 
 def _strings(metadata: Mapping[str, Any], name: str) -> list[str]:

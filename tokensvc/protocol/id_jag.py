@@ -4,15 +4,15 @@ As draft-ietf-oauth-identity-assertion-authz-grant and MCP's Enterprise-Managed 
 and what its people are here, stands in TOKENSVC_ID_JAG_ISSUERS and never in an assertion.
 """
 
-import json
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from tokensvc.errors import SettingsError
 from tokensvc.identity import Identity, SignedIn, check_part, credential_of_subject, issuer_name
 from tokensvc.protocol.assertion import Assertion, BadAssertion
+from tokensvc.protocol.json_list import parse_entries
 from tokensvc.protocol.jwks import Jwks, check_url
 
 GRANT_TYPE: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -25,7 +25,11 @@ _VARIABLE = "TOKENSVC_ID_JAG_ISSUERS"
 
 @dataclass(frozen=True, slots=True)
 class TrustedIssuer:
-    """`name` begins the credential of all its people. A `role` counts where there is no `role_claim`, or not in it."""
+    """`name` begins the credential of all its people. A `role` counts where there is no `role_claim`, or not in it.
+
+    `tenant` and `aud_tenant` are those whose people it vouches for, and to which organisation of this server; empty
+    where it knows of no tenants.
+    """
 
     issuer: str
     name: str
@@ -35,11 +39,17 @@ class TrustedIssuer:
     user_claim: str
     role: str
     role_claim: str
+    tenant: str
+    aud_tenant: str
     public_clients: bool
 
     def sign_in(self, assertion: Assertion) -> SignedIn:
         """Whom an assertion that was verified is about. Raises BadAssertion."""
         claims = assertion.claims
+        # What `sub` and any other claim names is a person of that tenant alone: elsewhere it may be somebody else.
+        for name, expected in (("tenant", self.tenant), ("aud_tenant", self.aud_tenant)):
+            if claims.get(name, "") != expected:
+                raise BadAssertion(f"its {name} is another")
         user = claims.get(self.user_claim)
         role = claims.get(self.role_claim, self.role) if self.role_claim else self.role
         if isinstance(role, list) and len(role) == 1:
@@ -63,6 +73,8 @@ class _Entry(BaseModel):
     user_claim: Annotated[str, Field(min_length=1, max_length=128)] = "sub"
     role: str = ""
     role_claim: Annotated[str, Field(max_length=128)] = ""
+    tenant: Annotated[str, Field(max_length=512)] = ""
+    aud_tenant: Annotated[str, Field(max_length=512)] = ""
     public_clients: bool = False
 
     @model_validator(mode="after")
@@ -81,7 +93,7 @@ class _Entry(BaseModel):
         return self
 
     def trusted(self) -> TrustedIssuer:
-        mapping = (self.account, self.user_claim, self.role, self.role_claim)
+        mapping = (self.account, self.user_claim, self.role, self.role_claim, self.tenant, self.aud_tenant)
         return TrustedIssuer(
             issuer=self.issuer,
             name=issuer_name(self.issuer, *mapping),
@@ -91,6 +103,8 @@ class _Entry(BaseModel):
             user_claim=self.user_claim,
             role=self.role,
             role_claim=self.role_claim,
+            tenant=self.tenant,
+            aud_tenant=self.aud_tenant,
             public_clients=self.public_clients,
         )
 
@@ -101,14 +115,7 @@ _Entries = TypeAdapter(list[_Entry])
 def parse_issuers(text: str, own: str) -> dict[str, TrustedIssuer]:
     """Read TOKENSVC_ID_JAG_ISSUERS; `own` is this server's issuer, which vouches for nobody. Raises SettingsError."""
     remedy = "See docs/grants.md for an example of the list"
-    try:
-        issuers = [entry.trusted() for entry in _Entries.validate_python(json.loads(text or "[]"))]
-    except ValidationError as error:
-        problem = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        raise SettingsError(_VARIABLE, f"has an entry that is refused ({where}: {problem['msg']})", remedy) from None
-    except (ValueError, RecursionError):
-        raise SettingsError(_VARIABLE, "is not a JSON list", remedy) from None
+    issuers = [entry.trusted() for entry in parse_entries(text, _Entries, _VARIABLE, remedy)]
     by_issuer = {trusted.issuer: trusted for trusted in issuers}
     if len(by_issuer) < len(issuers):
         raise SettingsError(_VARIABLE, "lists an issuer twice", "Give every issuer one entry")

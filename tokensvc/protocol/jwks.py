@@ -1,38 +1,21 @@
 """Keys that others publish (JWK Set, RFC 7517 §5), for verifying what they sign."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, OKPKey, RSAKey
-
-from tokensvc.outbound import Unfetchable
+from tokensvc.jose import Key, algorithms_of, public_key
+from tokensvc.outbound import Refused, Unfetchable
 from tokensvc.outbound.documents import Documents
 from tokensvc.outbound.fetch import Outbound, Target
-from tokensvc.tokens import base64url
 
-ALGORITHMS: Final[Mapping[str, tuple[str, str]]] = {
-    "RS256": ("RSA", ""),
-    "PS256": ("RSA", ""),
-    "ES256": ("EC", "P-256"),
-    "ES384": ("EC", "P-384"),
-    "Ed25519": ("OKP", "Ed25519"),
-    "EdDSA": ("OKP", "Ed25519"),
-}
-"""Asymmetric ones alone, each with the key type and curve that it takes (RFC 7518 §3.1, RFC 9864 §2, RFC 8037 §3.1)."""
 LARGEST = 65_536
 """A document with keys, in bytes."""
+KEPT_FOR = 86_400_000
+"""Milliseconds for which keys count after their host last stood by them: one that leaked may be taken out meanwhile."""
 ASK_AGAIN = 60_000
 """Milliseconds after which a key that nobody knows is looked for anew."""
 _MOST_KEYS = 64
 _MOST_TRIED = 4
-_RSA_BITS = range(2048, 8193)
-# A longer exponent makes checking one signature as slow as making hundreds.
-_EXPONENT_BITS = range(2, 34)
-_MEMBERS = {"RSA": ("kty", "n", "e"), "EC": ("kty", "crv", "x", "y"), "OKP": ("kty", "crv", "x")}
-
-Key = RSAKey | ECKey | OKPKey
 
 
 class KeySource(Protocol):
@@ -82,15 +65,19 @@ class RemoteKeys:
         self._documents = documents
 
     async def find(self, kid: str, alg: str, now: int) -> tuple[Key, ...]:
-        found = (await self._documents.get(self._url, now)).choose(kid, alg)
-        return found or (await self._documents.get(self._url, now, now - ASK_AGAIN)).choose(kid, alg)
+        try:
+            found = (await self._documents.get(self._url, now)).choose(kid, alg)
+            return found or (await self._documents.get(self._url, now, now - ASK_AGAIN)).choose(kid, alg)
+        except Refused:
+            # The host has none any more.
+            return ()
 
 
 class KeyDirectory:
     """Finds the keys of whoever has them inline, or says where they are."""
 
     def __init__(self, outbound: Outbound) -> None:
-        self._documents = Documents(outbound, _read, largest=LARGEST, most=128)
+        self._documents = Documents(outbound, _read, largest=LARGEST, kept_for=KEPT_FOR, most=128)
 
     def source(self, jwks: Jwks | None, jwks_uri: str) -> KeySource:
         return jwks if jwks is not None else RemoteKeys(jwks_uri, self._documents)
@@ -116,33 +103,14 @@ def _parse(jwk: Any) -> PublicKey | None:
     """A key that may verify signatures, None for any other."""
     if not isinstance(jwk, dict):
         return None
-    kty, kid, use, alg = (jwk.get(name, "") for name in ("kty", "kid", "use", "alg"))
+    kid, use, alg = (jwk.get(name, "") for name in ("kid", "use", "alg"))
     operations = jwk.get("key_ops", ["verify"])
-    if not all(isinstance(text, str) for text in (kty, kid, use, alg)) or use not in {"", "sig"} or len(kid) > 256:
+    if not all(isinstance(text, str) for text in (kid, use, alg)) or use not in {"", "sig"} or len(kid) > 256:
         return None
-    # With its private part it proves nothing any more.
-    if kty not in _MEMBERS or "d" in jwk or not isinstance(operations, list) or "verify" not in operations:
+    if not isinstance(operations, list) or "verify" not in operations:
         return None
-    curve = jwk.get("crv") if kty != "RSA" else ""
-    fitting = frozenset(name for name, takes in ALGORITHMS.items() if takes == (kty, curve) and alg in {"", name})
-    key = _import(kty, {name: jwk.get(name) for name in _MEMBERS[kty]}) if fitting else None
-    return PublicKey(kid, fitting, key) if key is not None else None
-
-
-def _import(kty: str, members: dict[str, Any]) -> Key | None:
-    """The members of the key alone: what it may be used for was judged before."""
-    if not all(isinstance(value, str) for value in members.values()):
-        return None
+    fitting = frozenset(name for name in algorithms_of(jwk) if alg in {"", name})
     try:
-        if kty == "RSA":
-            # Before it is imported: the library would write a warning of a short one to standard error.
-            strong = _bits(members["n"]) in _RSA_BITS and _bits(members["e"]) in _EXPONENT_BITS
-            return RSAKey.import_key(members) if strong else None
-        return ECKey.import_key(members) if kty == "EC" else OKPKey.import_key(members)
-    except (JoseError, ValueError):
+        return PublicKey(kid, fitting, public_key(jwk)) if fitting else None
+    except ValueError:
         return None
-
-
-def _bits(number: str) -> int:
-    """The length of a number in base64url (RFC 7518 §2)."""
-    return int.from_bytes(base64url.decode(number)).bit_length()

@@ -9,10 +9,10 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from joserfc import jws
-from joserfc.errors import JoseError, UnsupportedAlgorithmError
-from joserfc.jws import JWSRegistry
+from joserfc.errors import JoseError
 
 from tokensvc.errors import InvalidTarget
+from tokensvc.jose import Registry
 from tokensvc.protocol.resource_indicator import Resources
 from tokensvc.tokens import base64url
 from tokensvc.tokens.artefact import Unsealable
@@ -26,18 +26,7 @@ _PUBLIC = frozenset("fcwosgj")
 """The claims of AccessToken that stand here under their public names. The others keep theirs, of one letter."""
 _OPENED_CACHED = 4096
 """What resource servers ask about again and again, about 12 MB of it."""
-
-
-class _Registry(JWSRegistry):
-    """joserfc warns of EdDSA at every use, since RFC 9864 names it by its curve; verifiers know only the old name."""
-
-    def get_alg(self, name: str) -> Any:
-        if name not in ALGORITHMS:
-            raise UnsupportedAlgorithmError(f"{name} signs no access tokens")
-        return self.algorithms[name]
-
-
-_REGISTRY = _Registry()
+_REGISTRY = Registry(LONGEST, ALGORITHMS)
 
 
 class _Opened(NamedTuple):

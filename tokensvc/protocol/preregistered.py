@@ -4,12 +4,14 @@ import json
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from tokensvc.errors import InvalidRedirectUri, SettingsError
 from tokensvc.identity import SignedIn, credential_of_client, parse_identity
+from tokensvc.jose import ALGORITHMS
 from tokensvc.protocol.client import Client, Lifetimes, Method
-from tokensvc.protocol.jwks import ALGORITHMS, Jwks, check_url
+from tokensvc.protocol.json_list import parse_entries
+from tokensvc.protocol.jwks import Jwks, check_url
 from tokensvc.protocol.redirect_uri import RedirectUri
 from tokensvc.settings import Seconds
 from tokensvc.tokens.kinds import client_handle
@@ -144,14 +146,9 @@ _Entries = TypeAdapter(list[_Entry])
 def parse_clients(text: str, lifetimes: Lifetimes) -> dict[str, Client]:
     """Read TOKENSVC_CLIENTS. Raises SettingsError."""
     remedy = "See the README for an example of the list"
+    entries = parse_entries(text, _Entries, _VARIABLE, remedy)
     try:
-        clients = [entry.client(lifetimes) for entry in _Entries.validate_python(json.loads(text or "[]"))]
-    except ValidationError as error:
-        problem = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        raise SettingsError(_VARIABLE, f"has an entry that is refused ({where}: {problem['msg']})", remedy) from None
-    except (ValueError, RecursionError):
-        raise SettingsError(_VARIABLE, "is not a JSON list", remedy) from None
+        clients = [entry.client(lifetimes) for entry in entries]
     except InvalidRedirectUri as error:
         raise SettingsError(_VARIABLE, f"has a redirect URI that is refused: {error.description}", remedy) from None
     by_id = {client.client_id: client for client in clients}

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tokensvc import dpop
+from tokensvc.jose import ALGORITHMS
 from tokensvc.protocol import id_jag
-from tokensvc.protocol.jwks import ALGORITHMS
 from tokensvc.protocol.resource_indicator import Resource
 from tokensvc.protocol.server import AuthorizationServer
 
@@ -29,7 +28,7 @@ def authorization_server(
         "code_challenge_methods_supported": ["S256"],
         "scopes_supported": list(server.scopes.supported),
         "authorization_response_iss_parameter_supported": True,
-        "dpop_signing_alg_values_supported": list(dpop.ALGORITHMS),
+        "dpop_signing_alg_values_supported": list(ALGORITHMS),
         "protected_resources": [resource.identifier for resource in server.resources.all],
     }
     if "private_key_jwt" in methods:

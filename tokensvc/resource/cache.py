@@ -63,13 +63,18 @@ class Cache:
         """Forget the answers that these entries are about."""
         found = tuple(entries)
         gone = {entry.subject_digest for entry in found}
-        self._dropped = {name: at for name, at in self._dropped.items() if at > now - 2 * SETTLE}
+        self._forget_names(now - 2 * SETTLE)
         self._dropped |= dict.fromkeys(gone, now)
         if len(self._dropped) > _MOST_NAMES or any(entry.kind not in _KINDS for entry in found):
             self._all_dropped = now
             self._dropped.clear()
             self._active.clear()
         self._active = {key: kept for key, kept in self._active.items() if kept.names.isdisjoint(gone)}
+
+    def _forget_names(self, until: float) -> None:
+        """An answer that is still on its way may be about one of them: from now on, about any."""
+        self._all_dropped = max((self._all_dropped, *(at for at in self._dropped.values() if at <= until)))
+        self._dropped = {name: at for name, at in self._dropped.items() if at > until}
 
     def _quiet(self, names: frozenset[str], since: float) -> bool:
         """Whether no entry was about these names since then."""

@@ -73,7 +73,7 @@ class BearerAuth:
         except UnknownOrigin:
             await refuse(scope, send, Refusal("invalid_request", "the request names no host"))
             return
-        if scope["type"] == "http" and scope["path"] == verifier.resource.metadata_path:
+        if scope["type"] == "http" and verifier.resource.is_metadata(scope):
             document = verifier.resource.metadata(scope, self._scopes) | self._dpop_metadata(verifier)
             await answer_metadata(scope, send, document, cached=bool(verifier.resource.configured))
             return

@@ -71,6 +71,10 @@ class ProtectedResource:
         path = scope.get("raw_path") or quote(scope["path"]).encode()
         return f"{_origin(aud)}{path.decode('latin-1')}"
 
+    def is_metadata(self, scope: Mapping[str, Any]) -> bool:
+        """Whether a request is for the document; a server that is told its root_path writes that before every path."""
+        return scope["path"] in {self.metadata_path, f"{scope.get('root_path', '')}{self.metadata_path}"}
+
     def metadata_url(self, scope: Mapping[str, Any]) -> str:
         """RFC 9728 §3.1: the well-known part stands between the host and the path. Raises UnknownOrigin."""
         return self._metadata_url or f"{self.origin(scope)}{self.metadata_path}"

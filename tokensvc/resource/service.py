@@ -107,7 +107,8 @@ class Service:
         options: dict[str, Any] = {"headers": self._headers, "timeout": seconds, "follow_redirects": False}
         async with self._http.stream(method, f"{self._url}{path}", **options, **request) as response:
             if response.status_code != 200:
-                raise Unavailable(f"{path} answered {response.status_code}", _retry_after(response))
+                reason = ": the introspection secret is none of the service's" if response.status_code == 401 else ""
+                raise Unavailable(f"{path} answered {response.status_code}{reason}", _retry_after(response))
             async for part in response.aiter_bytes():
                 body += part
                 if len(body) > most:

@@ -125,9 +125,9 @@ class IntrospectionVerifier:
     def _check(self, token: AccessToken) -> None:
         """The service answers for the resource of the secret. That it is another one is nobody's fault but ours."""
         if self.resource.issuer and token.iss != self.resource.issuer:
-            raise Unavailable("introspection answered for another issuer than the one configured here")
+            raise Unavailable(f"introspection answered for the issuer {token.iss!r}, another than is configured here")
         if not self.resource.is_audience(token.aud):
-            raise Unavailable("the introspection secret opens another resource than the one configured here")
+            raise Unavailable(f"the introspection secret opens {token.aud!r}, another resource than is configured here")
 
     def _landed(self, key: bytes, flight: asyncio.Task[AccessToken | None]) -> None:
         if self._flights.get(key) is flight:

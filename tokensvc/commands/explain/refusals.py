@@ -7,7 +7,6 @@ from tokensvc.errors import TemporarilyUnavailable
 from tokensvc.identity import IdentityEnded
 from tokensvc.ledger.marks import Dead, Mark, Marks, parse_subject
 from tokensvc.protocol.client import Lifetimes
-from tokensvc.protocol.preregistered import parse_clients
 from tokensvc.protocol.resource_indicator import Resources
 from tokensvc.protocol.scope import Scopes
 from tokensvc.settings import Settings
@@ -28,7 +27,8 @@ async def refusals(artefact: Artefact, loaded: Settings, moment: int) -> list[st
         found.append("its resource is not in TOKENSVC_RESOURCES")
     if isinstance(artefact, Grant):
         try:
-            await assembly.identities(loaded).confirm(artefact.credential, artefact.identity, moment)
+            identities = assembly.identities(loaded, assembly.listed(loaded))
+            await identities.confirm(artefact.credential, artefact.identity, moment)
         except IdentityEnded as ended:
             found.append(str(ended))
         except TemporarilyUnavailable as unavailable:
@@ -57,6 +57,6 @@ def marked(grant: Grant, url: str) -> list[str]:
 def _end(grant: Grant, loaded: Settings) -> int:
     """When the present lifetimes of its client end it."""
     general = assembly.lifetimes(loaded)
-    clients = parse_clients(loaded.clients.get_secret_value(), general).values()
+    clients = assembly.listed(loaded).clients.values()
     own: Lifetimes = next((client.lifetimes for client in clients if client.handle == grant.client), general)
     return own.end_of(grant)

@@ -2,7 +2,8 @@
 
 One thread a process writes. It takes all steps that wait for it into one transaction, so that a busy replica pays for
 one flush to disk and not for each request. Reading needs no thread: marks are mirrored in memory, and sqlite says for
-the price of a look into shared memory (`PRAGMA data_version`) whether another connection has committed since.
+the price of a look into shared memory (`PRAGMA data_version`) whether another connection has committed since. An offer
+is one row, found by its code.
 """
 
 import asyncio
@@ -37,7 +38,7 @@ class SqliteLedger:
                 reading = opened.enter_context(closing(connect(path)))
                 self._writer = Writer(path, writing)
                 self.restored = self._writer.begin(now, alone=alone)
-                self._reading, self._mirror = reading, Mirror(reading)
+                self._reading, self._mirror, self._entries = reading, Mirror(reading), Rows(reading)
                 opened.pop_all()
         except (sqlite3.Error, OSError) as error:
             raise unavailable(error) from error
@@ -76,7 +77,12 @@ class SqliteLedger:
         await self._write(lambda entries: book.offer(entries, code, request, expires, now), now)
 
     async def offered(self, code: str, now: int) -> Offer | None:
-        return await self._write(lambda entries: book.offered(entries, code, now), now)
+        """No step: who asks again and again waits for no writer, and has nobody wait."""
+        self._check_file()
+        try:
+            return book.offered(self._entries, code, now)
+        except sqlite3.Error as error:
+            raise unavailable(error) from error
 
     async def decide(self, code: str, decision: str, now: int) -> None:
         await self._write(lambda entries: book.decide(entries, code, decision, now), now)
@@ -121,11 +127,14 @@ class SqliteLedger:
         self._reading.close()
 
     def _marks(self) -> Marks:
-        if self._writer.orphaned:
-            raise unavailable(OSError(ORPHANED))
+        self._check_file()
         if not self._looked:
             self._look()
         return self._mirror.marks
+
+    def _check_file(self) -> None:
+        if self._writer.orphaned:
+            raise unavailable(OSError(ORPHANED))
 
     def _look(self) -> None:
         """One look serves every request that was here by then: it counts until the event loop turns to newer ones."""

@@ -23,6 +23,7 @@ class Rows:
     """The entries as rows, inside a transaction that the writer holds. `marked` says whether a mark was put.
 
     What every step asks for is mirrored: nobody else writes during a transaction, so one look at its start is enough.
+    An offer is not, and can be read outside of one too.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
