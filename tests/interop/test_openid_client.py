@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +13,7 @@ from joserfc.jwk import ECKey
 
 from tests.interop import node
 from tests.ports import free_port
-from tests.replica import API_KEY, INTROSPECTION_TOKEN, KNOWN_SECRETS, REDIRECT_URI, Replica, settings
+from tests.replica import API_KEY, INTROSPECTION_TOKEN, KNOWN_SECRETS, REDIRECT_URI, Replica, settings, wait_until
 from tokensvc.tokens.kinds import client_handle
 
 pytestmark = pytest.mark.needs("node")

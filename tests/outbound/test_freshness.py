@@ -49,7 +49,9 @@ def test_validator_is_the_strongest_there_is() -> None:
     assert validators({}) == {}
 
 
-@pytest.mark.parametrize("odd", ['"é"', '"\udcff"', '"\x01"', "", "x" * 257], ids=["letter", "byte", "control", "empty", "long"])
+@pytest.mark.parametrize(
+    "odd", ['"é"', '"\udcff"', '"\x01"', "", "x" * 257], ids=["letter", "byte", "control", "empty", "long"]
+)
 def test_validator_that_cannot_be_sent_or_is_too_long_is_none(odd: str) -> None:
     assert validators({"etag": odd, "last-modified": date(0)}) == {"If-Modified-Since": date(0)}
     assert validators({"etag": odd, "last-modified": odd}) == {}

@@ -159,6 +159,13 @@ def test_an_endpoint_that_needs_a_token_has_no_use_for_an_api_key() -> None:
     assert f'resource_metadata="{METADATA_URL}"' in answer.headers["www-authenticate"]
 
 
+@pytest.mark.parametrize("dpop", ["optional", "required"])
+def test_whoever_comes_with_nothing_is_told_all_the_scopes_that_an_endpoint_needs(dpop: str) -> None:
+    answer, _ = asked("/files", **PASSING, dpop=dpop)
+    (challenge,) = answer.headers.get_list("www-authenticate")
+    assert 'scope="mcp files"' in challenge
+
+
 METADATA_PATH = "/.well-known/oauth-protected-resource/mcp"
 
 

@@ -22,6 +22,7 @@ from tokensvc.resource.token import AccessToken, NotProved
 from tokensvc.resource.verifier import IntrospectionVerifier
 
 _SCOPE = re.compile(r"[!#-\[\]-~]+")
+_CHALLENGE = b"www-authenticate"
 _METADATA_URL = "tokensvc.resource.metadata_url"
 _EVERYWHERE = "tokensvc.resource.scopes"
 _ALGS = "tokensvc.resource.algs"
@@ -217,19 +218,20 @@ def _unavailable(error: Unavailable) -> Refusal:
 def _with_challenge(send: Send, value: str) -> Send:
     """Whatever the application's own check answers with 401 says how to get a token, before its other challenges.
 
-    A bare `Bearer` of its own would keep clients from reading on, and goes.
+    A bare `Bearer` of its own would keep clients from reading on, and goes. What `require` says names the way
+    already, with all the scopes that are needed.
     """
 
     async def challenged(message: Message) -> None:
         if message["type"] == "http.response.start" and message["status"] == 401:
-            others = [
-                (name, given) for name, given in message.get("headers", ()) if not _is_bearer_challenge(name, given)
-            ]
-            message = {**message, "headers": [(b"www-authenticate", value.encode("ascii")), *others]}
+            given = [(name.lower(), text) for name, text in message.get("headers", ())]
+            if not any(name == _CHALLENGE and b"resource_metadata=" in text for name, text in given):
+                others = [(name, text) for name, text in given if not (name == _CHALLENGE and _is_bearer(text))]
+                message = {**message, "headers": [(_CHALLENGE, value.encode("ascii")), *others]}
         await send(message)
 
     return challenged
 
 
-def _is_bearer_challenge(name: bytes, value: bytes) -> bool:
-    return name.lower() == b"www-authenticate" and value.split(b" ", 1)[0].lower() == b"bearer"
+def _is_bearer(value: bytes) -> bool:
+    return value.split(b" ", 1)[0].lower() == b"bearer"
