@@ -1,8 +1,9 @@
 # Needs Python 3.11 or newer, make and a package index; everything else is installed into .venv.
 PYTHON ?= python3
 PORT ?= 8000
-# Test processes side by side; 0 runs the tests in pytest's own process, as a debugger wants it.
-WORKERS ?= 2
+# Test processes side by side, one more than cores: half of the time they wait for the servers that they have started.
+# 0 runs the tests in pytest's own process, as a debugger wants it.
+WORKERS ?= 3
 # `make lock UPGRADE=--upgrade` moves every version, plain `make lock` only those that have to.
 UPGRADE ?=
 
