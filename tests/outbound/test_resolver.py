@@ -41,14 +41,14 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServers]:
     servers.answering.set()
 
 
-def test_addresses_are_the_systems_and_none_where_there_are_none(servers: NameServers) -> None:
+@pytest.mark.usefixtures("servers")
+def test_addresses_are_the_systems_and_none_where_there_are_none() -> None:
     async def scene() -> None:
         resolve = Resolver(1)
         assert await resolve("good.example", 443) == ["192.0.2.1"]
         for name in ("no.example", "odd.example"):
             assert not await resolve(name, 443)
 
-    assert servers
     asyncio.run(scene())
 
 

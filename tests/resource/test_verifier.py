@@ -173,6 +173,23 @@ def test_whatever_is_no_answer_lets_nobody_in_and_calls_no_token_invalid(script:
 
 
 @pytest.mark.parametrize(
+    ("script", "hint"),
+    [
+        ({"status": 401}, "answered 401: the introspection secret"),
+        ({"answers": facts(iss="https://evil.example")}, "'https://evil.example'"),
+        ({"answers": facts(aud="https://other.example")}, "'https://other.example'"),
+    ],
+    ids=["secret", "issuer", "resource"],
+)
+def test_the_log_says_what_is_configured_wrongly(script: dict[str, Any], hint: str) -> None:
+    async def test(service: Scripted) -> None:
+        with pytest.raises(Unavailable, match=hint):
+            await service.verifier().verify(TOKEN)
+
+    scripted(test, **script)
+
+
+@pytest.mark.parametrize(
     ("given", "seconds"), [("7", 7), ("0", 1), ("9999", 60), ("", 2), ("Wed, 21 Oct", 2), ("-1", 2), ("²", 2)]
 )
 def test_it_says_when_to_come_back(given: str, seconds: int) -> None:

@@ -12,10 +12,10 @@ async def use_up(request: TokenRequest, server: AuthorizationServer) -> None:
     """Remember both for as long as they are good. Raises InvalidClient or InvalidDpopProof for one that came before.
 
     Asked last, once all else is known to be right and nothing but the code, the refresh token or the identity
-    provider's assertion is still to be used: a request that is refused, or cannot be answered, costs the ledger
-    nothing, whoever floods it, and uses nothing up. So what there is to remember is bounded by what was obtained.
-    Those come after this, and not before: of requests at once with one assertion or one proof, each of the others
-    ends here, and the code is there for the one that goes on.
+    provider's assertion is still to be used: a request that is refused before that, or cannot be answered, costs the
+    ledger nothing, whoever floods it, and uses nothing up. Those three come after this: of requests at once with one
+    assertion or one proof all but one end here, and the code is there for the one that goes on. Only what their own
+    use refuses, as a replay or for a ledger that fails just then, has cost assertion and proof.
 
     The assertion goes first, since it takes more to have a fresh one: to whoever replays it no proof is remembered.
     """
