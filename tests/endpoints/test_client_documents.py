@@ -117,6 +117,19 @@ def test_client_that_also_lists_none_may_leave_its_assertion_out_but_not_send_a_
     assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client")
 
 
+def test_client_that_signed_once_signs_each_refresh_though_its_document_lists_none(
+    service: Service, host: HttpsHost
+) -> None:
+    """Or whoever takes its refresh token would need no key."""
+    client, signer = signing(service, host, "/signed.json", token_endpoint_auth_methods_supported=["none"])
+    issued = tokens(client.redeem(client.code(), **signer.parameters(TOKEN)))
+    refused = client.refresh(issued.refresh)
+    assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client")
+    again = tokens(client.refresh(issued.refresh, **signer.parameters(TOKEN)))
+    assert client.refresh(again.refresh).status_code == 401
+    assert client.active(again.access)
+
+
 def test_assertion_counts_once_at_every_endpoint_together(service: Service, host: HttpsHost) -> None:
     client, signer = signing(service, host, "/once.json")
     once = signer.parameters(service.issuer)

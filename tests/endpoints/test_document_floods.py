@@ -132,7 +132,7 @@ def test_full_house_is_not_held_against_the_host_that_found_it_so(host: HttpsHos
         assert not host.asked["/full.json"]
         silence.ended.set()
         end(service, attack)
-        wait_for(lambda: client.page()[1].status_code == 200)
+        wait_for(lambda: client.page()[1].status_code == 200, "the page")
 
 
 def test_address_that_names_hosts_in_vain_is_limited(service: Service, host: HttpsHost) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
 import secrets
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +17,7 @@ from joserfc.jwk import ECKey
 
 from tests.interop.person import Person
 from tests.ports import free_port
-from tests.replica import INTROSPECTION_TOKEN, KNOWN_SECRETS, REDIRECT_URI, SECONDS, TLS, Replica, settings, wait_until
+from tests.replica import INTROSPECTION_TOKEN, KNOWN_SECRETS, REDIRECT_URI, SECONDS, TLS, Replica, settings
 
 KEY = ECKey.generate_key("P-256", {"kid": "first"})
 SIGNING = {"token_endpoint_auth_method": "private_key_jwt", "jwks": {"keys": [KEY.as_dict(private=False)]}}
@@ -74,8 +72,6 @@ def metadata(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any
     port = free_port()
     environment = settings("memory://", port, clients=json.dumps(CLIENTS))
     with Replica(environment, port, directory=tmp_path_factory.mktemp("replica")) as replica:
-        # Its assertions say whole seconds, and one from before the ledger began is 503.
-        wait_until(math.ceil(time.time()))
         url = f"{replica.url}/.well-known/oauth-authorization-server"
         yield httpx.get(url, verify=TLS, timeout=SECONDS).json()
 

@@ -257,11 +257,13 @@ def test_from_before_the_memory_of_the_ledger_nobody_knows_whether_it_was_used()
     """Its signer need not register anew, as on a refusal: another assertion will do."""
     one = check(APP.assertion(HERE))
     asyncio.run(one.use_once(MemoryLedger(NOW), NOW))
-    ledger = MemoryLedger(NOW + 1)
+    # Its times are whole seconds, so nobody knows which came first within one.
+    asyncio.run(one.use_once(MemoryLedger(NOW + 999), NOW + 999))
+    ledger = MemoryLedger(NOW + 1000)
     with pytest.raises(TemporarilyUnavailable, match="sign another") as unavailable:
-        asyncio.run(one.use_once(ledger, NOW + 1))
+        asyncio.run(one.use_once(ledger, NOW + 1000))
     assert "memory" in unavailable.value.reason
-    assert not asyncio.run(ledger.state(NOW + 1)).spent
+    assert not asyncio.run(ledger.state(NOW + 1000)).spent
 
 
 def test_what_it_says_is_not_in_the_repr() -> None:

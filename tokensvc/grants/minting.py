@@ -72,7 +72,7 @@ def mint(parent: Grant, step: Advanced, request: TokenRequest, server: Authoriza
     issued_after = max(now, parent.iat) - parent.authorized_at
     access_exp, refresh_exp = _access_expiry(client, now), _refresh_expiry(parent, client, now)
 
-    def child(kind: type[Child], scope: str, exp: int, jkt: str) -> Child:
+    def child(kind: type[Child], scope: str, exp: int, jkt: str, **own: bool) -> Child:
         return kind(
             family=parent.family,
             client=parent.client,
@@ -85,11 +85,13 @@ def mint(parent: Grant, step: Advanced, request: TokenRequest, server: Authoriza
             lifetime=exp - issued_after - parent.authorized_at,
             generation=step.head,
             jkt=jkt,
+            **own,
         )
 
     refresh_token = None
     if "refresh_token" in client.grant_types:
-        refreshing = child(RefreshToken, parent.scope, refresh_exp, _refresh_key(parent, request))
+        signed = request.assertion is not None
+        refreshing = child(RefreshToken, parent.scope, refresh_exp, _refresh_key(parent, request), signed=signed)
         refresh_token = server.sealer.seal(refreshing, now)
     return Issued(
         access_token=server.access_tokens.seal(child(AccessToken, scope, access_exp, request.jkt), now),

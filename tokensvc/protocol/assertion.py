@@ -27,6 +27,7 @@ _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _LONGEST_NAME = 512
 _LATEST = 253_402_300_800
 """The year 10000, in seconds: what lies beyond is no time that anybody means."""
+_SECOND = 1_000
 
 
 class BadAssertion(Exception):
@@ -60,7 +61,8 @@ class Assertion:
         That is so too for one from before the ledger's memory begins: its signer has to sign another, no more.
         """
         try:
-            await ledger.check(_Since(self.issued))
+            # Signers say whole seconds: who signs in the one in which the memory began is no stranger to it.
+            await ledger.check(_Since(self.issued + _SECOND - 1))
         except Dead as dead:
             description = "nobody knows whether the assertion was used before: sign another"
             raise TemporarilyUnavailable(description, reason=f"assertion: {dead}") from None

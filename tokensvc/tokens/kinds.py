@@ -81,12 +81,16 @@ class AccessToken(Grant):
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken(Grant):
-    """`scope` is the whole grant's, even where a refresh narrowed the access token beside it (RFC 6749 §6)."""
+    """`scope` is the whole grant's, even where a refresh narrowed the access token beside it (RFC 6749 §6).
+
+    `signed` says that its client authenticated by an assertion, although it may come without one: then it has to again.
+    """
 
     kind: ClassVar[str] = "rt"
 
     lifetime: int = claim("e", 30 * 86_400_000)
     generation: int = claim("g", 0)
+    signed: bool = claim("z", False)
 
 
 @dataclass(frozen=True, slots=True)
