@@ -1,6 +1,7 @@
 """docs/wire-format.md says what the code does: its tables, its numbers, and its example, which runs."""
 
 import base64
+import json
 import re
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
@@ -57,7 +58,7 @@ def test_page_has_every_claim_of_the_kind_with_its_default(kind: type[Artefact])
 def written(default: object) -> str:
     if default is MISSING:
         return ""
-    return str(default) if isinstance(default, int) else f"`{default}`" if default else "empty"
+    return json.dumps(default) if isinstance(default, int) else f"`{default}`" if default else "empty"
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
