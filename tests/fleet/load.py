@@ -35,7 +35,7 @@ class Load:
     """
 
     url: str
-    pause: float = 0.03
+    pause: float = 0.06
     make: Callable[[str], Client] = Client
     people: list[Person] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)

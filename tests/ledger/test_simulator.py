@@ -11,7 +11,7 @@ import pytest
 from tests.ledger.simulator import World, simulate
 
 FIRST = int(os.environ.get("SIMULATE_FROM", "0"))
-WORLDS = int(os.environ.get("SIMULATIONS", "40"))
+WORLDS = int(os.environ.get("SIMULATIONS", "25"))
 WITH_FILES = 4
 
 
