@@ -102,7 +102,8 @@ def test_a_request_has_one_id_from_nginx_to_the_replica_s_log(balanced: tuple[Ba
     client = balancer.client()
     client.register()
     identifier = client.redeem("unknown").headers["x-request-id"]
-    assert identifier in balancer.access_log.read_text(encoding="utf-8")
+    # nginx writes its line once it has answered.
+    wait_for(lambda: identifier in balancer.access_log.read_text(encoding="utf-8"), "nginx logs the request")
     assert [line for replica in replicas for line in replica.settled() if line.get("request_id") == identifier]
 
 
