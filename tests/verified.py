@@ -66,8 +66,8 @@ CLIENTS: Mapping[str, Verified] = {
     "jose": Verified("jose", "npm"),
 }
 
-HABITS = "recorded habits"
-"""What stands in a mark for apps that no test can run: what they send has been recorded, and is sent again."""
+HABITS = "known habits"
+"""What stands in a mark for apps that no test can run: what they are known to send is sent the same way."""
 APPS = [known.name for known in ALL if known.name not in CLIENTS]
 
 
@@ -102,7 +102,7 @@ def render(versions: Mapping[str, str], day: datetime.date) -> str:
     for name, client in CLIENTS.items():
         package = f"`{client.package}` ({client.registry})"
         clients.append(f"| {name} | {package} | {versions[name]} | {day.isoformat()} | {_shown(name, numbers)} |")
-    apps = ["| app, by its recorded habits | day | what the tests show |", "| --- | --- | --- |"]
+    apps = ["| app, by its known habits | day | what the tests show |", "| --- | --- | --- |"]
     apps += [f"| {name} | {day.isoformat()} | {_shown(HABITS, numbers)} |" for name in APPS]
     return "\n".join([*clients, "", *apps, "", *(f"{number}. `{test}`" for test, number in numbers.items())])
 

@@ -96,7 +96,7 @@ def test_replica_that_cannot_read_the_clients_documents_and_says_it_does_is_foun
     assert all("answers 503 to the client_id https://" in findings[0]["problem"] for findings in failed.values())
 
 
-@pytest.mark.verifies("recorded habits", "it would connect, says `tokensvc probe`")
+@pytest.mark.verifies("known habits", "it would connect, says `tokensvc probe`")
 def test_every_client_would_connect_to_a_server_of_the_sdk_beside_a_replica(tmp_path: Path) -> None:
     port, mcp_port = free_port(), free_port()
     server = McpServer(mcp_port, f"http://127.0.0.1:{port}", "secret-of-the-mcp-server", tmp_path / "log")

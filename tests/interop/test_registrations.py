@@ -116,7 +116,7 @@ def test_registering_again_gives_an_open_client_its_id_and_a_confidential_one_an
 
 
 @every_redirect_uri
-@pytest.mark.verifies("recorded habits", "each redirect URI led to tokens that fit small credential stores")
+@pytest.mark.verifies("known habits", "each redirect URI led to tokens that fit small credential stores")
 def test_every_redirect_uri_leads_to_tokens_within_the_sizes_that_are_promised(
     replica: Replica, known: KnownClient, redirect_uri: str
 ) -> None:
