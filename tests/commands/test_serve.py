@@ -162,7 +162,7 @@ def test_unknown_name_is_warned_of_with_the_nearest_and_those_of_kubernetes_are_
     }
     variables = settings("memory://", port) | strangers | {"TOKENSVC_STRANGE\udcff": "x"}
     with Replica(variables, port, directory=tmp_path) as replica:
-        warned = {line["variable"]: line["nearest"] for line in replica.log if line["event"] == "unknown setting"}
+        warned = {line["variable"]: line["nearest"] for line in replica.settled() if line["event"] == "unknown setting"}
     assert warned.keys() == {"TOKENSVC_ISUER", "TOKENSVC_STRANGE\\udcff"}
     assert warned["TOKENSVC_ISUER"] == "TOKENSVC_ISSUER"
 
