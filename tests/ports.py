@@ -16,8 +16,11 @@ from itertools import cycle
 from pathlib import Path
 from typing import IO
 
-FIRST, BLOCK, BLOCKS = 10_000, 200, 100
-"""Below the ephemeral ports of Linux. Each process of tests has a block for itself, for as long as it lives."""
+FIRST, BLOCK, BLOCKS = 11_000, 200, 100
+"""Below the ephemeral ports of Linux, and above those that browsers and Node refuse to ask (Fetch standard §2.9).
+
+Each process of tests has a block for itself, for as long as it lives.
+"""
 
 
 def free_port() -> int:
